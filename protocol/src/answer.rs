@@ -1,0 +1,201 @@
+//! How every answer reads, byte for byte: (event, verdict, figures) to exit code, standard output, standard error.
+//! The daemon uses it for every answer; the hook client only when the daemon is away.
+
+use crate::hook_input::Event;
+
+/// What a hook prints and how it exits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// 0, or 2 where the client is to refuse.
+    pub exit: u8,
+    /// One line of JSON without a line end, or nothing.
+    pub stdout: String,
+    /// The text for the model or the person, or nothing.
+    pub stderr: String,
+}
+
+/// What the hook is told, with its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Say<'a> {
+    /// Go on.
+    Allow,
+    /// Go on, and the model reads this.
+    Text(&'a str),
+    /// The turn ends.
+    Stop(&'a str),
+    /// The prompt is dropped.
+    Refuse(&'a str),
+    /// The call or the compaction is refused.
+    Deny(&'a str),
+    /// The person is asked about this call.
+    Ask(&'a str),
+    /// The person reads this and the session goes on.
+    Tell(&'a str),
+}
+
+/// Words an answer for `event`; `seed_shape` for callers whose payload names no event.
+pub fn answer(event: Event, seed_shape: bool, say: Say<'_>) -> Answer {
+    if seed_shape {
+        return in_the_seeds_shape(say);
+    }
+    let name = event.name();
+    match say {
+        Say::Text(text) if carries_text(event) => printed(format!(
+            r#"{{"hookSpecificOutput":{{"hookEventName":"{name}","additionalContext":{}}}}}"#,
+            json(text)
+        )),
+        Say::Allow | Say::Text(_) => Answer::default(),
+        Say::Stop(text) => printed(format!(r#"{{"continue":false,"stopReason":{}}}"#, json(text))),
+        Say::Refuse(text) => printed(format!(r#"{{"decision":"block","reason":{}}}"#, json(text))),
+        Say::Deny(text) => Answer { exit: 2, stdout: String::new(), stderr: text.to_owned() },
+        Say::Ask(text) => printed(format!(
+            r#"{{"hookSpecificOutput":{{"hookEventName":"{name}","permissionDecision":"ask","permissionDecisionReason":{}}}}}"#,
+            json(text)
+        )),
+        Say::Tell(text) => printed(format!(r#"{{"systemMessage":{}}}"#, json(text))),
+    }
+}
+
+/// Whether the client takes text for the model from this event.
+pub const fn carries_text(event: Event) -> bool {
+    matches!(event, Event::PreToolUse | Event::PostToolUse | Event::PostToolBatch | Event::UserPromptSubmit)
+}
+
+fn in_the_seeds_shape(say: Say<'_>) -> Answer {
+    match say {
+        Say::Allow | Say::Tell(_) => Answer::default(),
+        Say::Text(text) => printed(format!(r#"{{"additionalContext":{}}}"#, json(text))),
+        Say::Stop(text) | Say::Refuse(text) | Say::Deny(text) | Say::Ask(text) => {
+            Answer { exit: 2, stdout: String::new(), stderr: text.to_owned() }
+        }
+    }
+}
+
+fn printed(stdout: String) -> Answer {
+    Answer { exit: 0, stdout, stderr: String::new() }
+}
+
+fn json(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// How far a budget is used, for the sentences. Whole tokens, rounded up; micro-dollars.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figures {
+    /// The budget's id, as people write it.
+    pub budget_id: String,
+    /// Tokens used.
+    pub tokens_used: u64,
+    /// The token limit; 0 means none.
+    pub max_tokens: u64,
+    /// Micro-dollars used.
+    pub micro_usd_used: u64,
+    /// The limit in micro-dollars; 0 means none.
+    pub max_micro_usd: u64,
+    /// Whether dollars, not tokens, are what is nearest the limit.
+    pub by_cost: bool,
+}
+
+/// Why somebody is stopped rather than held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The limit is reached.
+    Paused,
+    /// The hard threshold is passed.
+    Exhausted,
+    /// An operator declined.
+    Declined,
+    /// Nobody answered in time.
+    RanOut,
+    /// As many unattended sessions are held as this host may hold.
+    TooManyUnattended,
+}
+
+/// The text for the model when a budget reaches its alert threshold; `ends` says that the limit stops it for good.
+pub fn warning_for_the_model(figures: &Figures, ends: bool) -> String {
+    let used = used_of(figures);
+    if ends {
+        format!(
+            "Budget: {used} used. Bring the work to a clean end now; at the limit this session is stopped."
+        )
+    } else {
+        format!("Budget: {used} used. Go on as planned; at the limit you are paused and a person decides.")
+    }
+}
+
+/// The text for the person (and, where a call is denied, the model) when something is shut.
+pub fn shut(figures: &Figures, why: Why) -> String {
+    let id = plain(&figures.budget_id);
+    let used = used_of(figures);
+    match why {
+        Why::Paused => format!("Paused: {id} has used {used}. Approve with `bursar extend {id} +100k`."),
+        Why::Exhausted => {
+            format!(
+                "Stopped: {id} has used {used}, past its hard limit. Approve with `bursar extend {id} +100k`."
+            )
+        }
+        Why::Declined => {
+            format!(
+                "Stopped: an operator declined more for {id} ({used} used). `bursar extend {id} +100k` reopens it."
+            )
+        }
+        Why::RanOut => format!(
+            "Stopped: {id} has used {used} and nobody answered in time. Approve with `bursar extend {id} +100k`, then go on with `claude --resume`."
+        ),
+        Why::TooManyUnattended => format!(
+            "Stopped: {id} has used {used}, and this host holds no more unattended sessions. Approve with `bursar extend {id} +100k`."
+        ),
+    }
+}
+
+/// The text for the model when its call is denied: numbers only.
+pub fn denied_for_the_model(figures: &Figures) -> String {
+    format!("Budget: {} used; this call is refused until a person approves more.", used_of(figures))
+}
+
+/// The alert's sentence when a session is held.
+pub fn held(figures: &Figures) -> String {
+    let id = plain(&figures.budget_id);
+    format!("Held: {id} has used {}. Approve with `bursar extend {id} +100k`.", used_of(figures))
+}
+
+/// What the person reads at a session's start while the daemon is away.
+pub const AWAY_AT_START: &str =
+    "Bursar is not running: this session is neither counted nor held. Start it with `bursar daemon`.";
+
+/// What is said where a session was paused and the daemon is away.
+pub const AWAY_AND_SHUT: &str = "Bursar is not running and this session is paused. Start it with `bursar daemon`, then answer with `bursar waiting`.";
+
+fn used_of(figures: &Figures) -> String {
+    if figures.by_cost {
+        format!("{} of {}", dollars(figures.micro_usd_used), dollars(figures.max_micro_usd))
+    } else if figures.max_tokens == 0 {
+        format!("{} tokens", grouped(figures.tokens_used))
+    } else {
+        format!("{} of {} tokens", grouped(figures.tokens_used), grouped(figures.max_tokens))
+    }
+}
+
+/// A whole number with a comma at every third digit.
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Micro-dollars as dollars and cents, rounded up.
+pub fn dollars(micro_usd: u64) -> String {
+    let cents = micro_usd.div_ceil(10_000);
+    format!("${}.{:02}", grouped(cents / 100), cents % 100)
+}
+
+/// An id with only what ids are made of, so that no name can carry a sentence into a text.
+fn plain(id: &str) -> String {
+    id.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':')).take(140).collect()
+}
