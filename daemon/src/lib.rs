@@ -1,1 +1,3 @@
-//! See the workspace README.
+//! The daemon that keeps the purse of coding agents, and its commands.
+
+pub mod view;

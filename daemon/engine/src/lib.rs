@@ -1,1 +1,29 @@
-//! See the workspace README.
+//! The rules of Bursar.
+//!
+//! **Architecture invariants.** No input or output, no clock, no randomness, no globals, no async. Time is a
+//! parameter. [`decide`] branches and changes nothing; [`State::evolve`] applies a fact and cannot fail. The same
+//! commands with the same times give the same verdicts; applying the events again gives the same state.
+
+pub mod alert;
+pub mod budget;
+pub mod command;
+pub mod decide;
+pub mod error;
+pub mod event;
+mod evolve;
+pub mod hold;
+pub mod ids;
+pub mod policy;
+pub mod ratio;
+pub mod records;
+pub mod row;
+pub mod session;
+pub mod state;
+pub mod table;
+pub mod time;
+pub mod usage;
+pub mod verdict;
+
+pub use decide::{Decision, decide};
+pub use event::Event;
+pub use state::State;

@@ -1,0 +1,51 @@
+//! Alerts: what a person should know once.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AlertId, BudgetId};
+use crate::ratio::Ratio;
+use crate::time::Timestamp;
+
+/// What an alert is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertType {
+    /// A budget crossed its alert threshold.
+    WarningThreshold,
+    /// A budget crossed into paused.
+    BudgetExhausted,
+    /// A circuit opened.
+    CircuitTripped,
+    /// No more unattended sessions are held on this host.
+    TooManyUnattended,
+}
+
+/// How many alerts the state keeps; older ones are in the store.
+pub const MAX_ALERTS: usize = 1_000;
+
+/// One alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Its id.
+    pub alert_id: AlertId,
+    /// The budget it is about.
+    pub budget_id: BudgetId,
+    /// What happened.
+    pub alert_type: AlertType,
+    /// The budget's utilization then.
+    pub utilization: Ratio,
+    /// Whole tokens used then, rounded up.
+    pub tokens_used: u64,
+    /// The token limit then; 0 means none.
+    pub max_tokens: u64,
+    /// Micro-dollars used then.
+    pub micro_usd_used: u64,
+    /// The limit in micro-dollars then; 0 means none.
+    pub max_micro_usd: u64,
+    /// When.
+    pub timestamp: Timestamp,
+    /// Whether a person has seen it.
+    pub acknowledged: bool,
+    /// Who spent, as people see it.
+    pub agent: String,
+}

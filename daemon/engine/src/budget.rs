@@ -1,0 +1,410 @@
+//! Budgets: a limit with a running total, and the status that follows from it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::BudgetId;
+use crate::policy::{Limit, Policy};
+use crate::ratio::Ratio;
+use crate::time::Timestamp;
+use crate::usage::MICRO;
+
+/// The most tokens that one extension adds, unless the base limit is more (4.5).
+pub const MAX_EXTENSION_TOKENS: u64 = 1_000_000;
+
+/// The most micro-dollars that one extension adds, unless the base limit is more.
+pub const MAX_EXTENSION_MICRO_USD: u64 = 100_000_000;
+
+/// How many grants a budget remembers; a retry of an older one is not known any more.
+pub const MAX_GRANTS: usize = 256;
+
+/// Where a budget stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Below the alert threshold.
+    Active,
+    /// At the alert threshold.
+    Warning,
+    /// At the pause threshold: shut until an operator acts.
+    Paused,
+    /// At the hard threshold, declined, or a hold ran out: shut for good until an operator acts.
+    Exhausted,
+}
+
+impl Status {
+    /// Paused or exhausted.
+    pub fn is_shut(self) -> bool {
+        matches!(self, Self::Paused | Self::Exhausted)
+    }
+
+    /// The word that people read.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Warning => "warning",
+            Self::Paused => "paused",
+            Self::Exhausted => "exhausted",
+        }
+    }
+}
+
+/// Why a budget stays shut whatever its utilization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seal {
+    /// An operator said no.
+    Declined,
+    /// A hold ran out.
+    RanOut,
+    /// An operator shut it (`budget set --shut`).
+    Shut,
+}
+
+/// The window of time that a total belongs to (4.8). Only `None` is made so far.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Window {
+    /// From the start, without end.
+    None,
+    /// A calendar day, by its first instant.
+    Day(Timestamp),
+    /// A calendar week, by its first instant.
+    Week(Timestamp),
+    /// A calendar month, by its first instant.
+    Month(Timestamp),
+}
+
+/// What a total and its grants belong to: a reset begins a new generation, a window's end a new window.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Epoch {
+    /// Counts resets.
+    pub generation: u32,
+    /// The window.
+    pub window: Window,
+}
+
+/// What an operator gave once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Whole tokens.
+    pub tokens: u64,
+    /// Micro-dollars.
+    pub micro_usd: u64,
+    /// Given to finish up.
+    pub finish_up: bool,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A budget.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Its id.
+    pub id: BudgetId,
+    /// Reset generation and window.
+    pub epoch: Epoch,
+    /// The limit before grants.
+    pub base: Limit,
+    /// Grants by request id.
+    pub grants: BTreeMap<String, Grant>,
+    /// The limit with grants; 0 means none.
+    pub max: Limit,
+    /// What was used.
+    pub used: Counted,
+    /// The share at which it warns.
+    pub alert_threshold: Ratio,
+    /// What was used at the last extension: it warns at a share of what was left then.
+    pub alert_base: Counted,
+    /// Where it stands.
+    pub status: Status,
+    /// Why it stays shut whatever its utilization.
+    pub seal: Option<Seal>,
+    /// It was granted what it takes to finish, and warns accordingly.
+    pub finishing: bool,
+    /// Counts crossings of the alert threshold: each agent hears of each once.
+    pub crossings: u32,
+    /// Counts pauses.
+    pub pauses: u32,
+    /// Rows dated before this do not count in it (3.2).
+    pub started_at: Timestamp,
+    /// When it changed last.
+    pub last_updated: Timestamp,
+    /// Who spends, as people see it.
+    pub agent: String,
+    /// A task's description or type.
+    pub task_description: Option<String>,
+}
+
+/// How far a budget is used, whatever its history says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Below,
+    Alert,
+    Pause,
+    Hard,
+}
+
+/// What a change of a budget's total did to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crossing {
+    /// Nothing that anybody hears of.
+    None,
+    /// Into warning.
+    Warning,
+    /// Into paused.
+    Paused,
+}
+
+impl Budget {
+    /// A new budget at zero.
+    pub fn new(id: BudgetId, base: Limit, policy: &Policy, agent: String, now: Timestamp) -> Self {
+        Self {
+            id,
+            epoch: Epoch { generation: 0, window: Window::None },
+            base,
+            grants: BTreeMap::new(),
+            max: base,
+            used: Counted::default(),
+            alert_threshold: policy.alert,
+            alert_base: Counted::default(),
+            status: Status::Active,
+            seal: None,
+            finishing: false,
+            crossings: 0,
+            pauses: 0,
+            started_at: now,
+            last_updated: now,
+            agent,
+            task_description: None,
+        }
+    }
+
+    /// Whole tokens used, rounded up.
+    pub fn tokens_used(&self) -> u64 {
+        self.used.micro_tokens.div_ceil(MICRO)
+    }
+
+    /// Whole tokens left; none without a limit. Never negative.
+    pub fn tokens_left(&self) -> Option<u64> {
+        (self.max.tokens > 0).then(|| self.max.tokens.saturating_sub(self.tokens_used()))
+    }
+
+    /// The greater of the shares used of tokens and dollars; 0 without a limit.
+    pub fn utilization(&self) -> Ratio {
+        self.token_utilization().max(self.cost_utilization())
+    }
+
+    /// Whether dollars are nearer their limit than tokens.
+    pub fn by_cost(&self) -> bool {
+        self.cost_utilization() > self.token_utilization()
+    }
+
+    fn token_utilization(&self) -> Ratio {
+        share(u128::from(self.used.micro_tokens), u128::from(self.max.tokens) * u128::from(MICRO))
+    }
+
+    fn cost_utilization(&self) -> Ratio {
+        share(u128::from(self.used.micro_usd), u128::from(self.max.micro_usd))
+    }
+
+    /// Adds and takes away what a row counted, and moves the status (DESIGN 4's table).
+    pub fn recount(&mut self, minus: Counted, plus: Counted, policy: &Policy, now: Timestamp) -> Crossing {
+        let before = self.level(policy);
+        let adjust = |used: u64, minus: u64, plus: u64| used.saturating_sub(minus).saturating_add(plus);
+        self.used.micro_tokens = adjust(self.used.micro_tokens, minus.micro_tokens, plus.micro_tokens);
+        self.used.micro_usd = adjust(self.used.micro_usd, minus.micro_usd, plus.micro_usd);
+        self.last_updated = now;
+        self.move_to(before, policy)
+    }
+
+    fn move_to(&mut self, before: Level, policy: &Policy) -> Crossing {
+        if self.seal.is_some() {
+            return Crossing::None;
+        }
+        let after = self.level(policy);
+        let was = self.status;
+        self.status = match (was, after) {
+            (_, Level::Below) => Status::Active,
+            (_, Level::Alert) => Status::Warning,
+            // A corrected row may take it back below the hard threshold.
+            (_, Level::Pause) => Status::Paused,
+            (Status::Exhausted, Level::Hard) => Status::Exhausted,
+            // Gradually past the hard threshold: the pause was there to be answered.
+            (Status::Paused, Level::Hard) if before == Level::Pause => Status::Exhausted,
+            // A jump straight past it is held once, as paused.
+            (Status::Active | Status::Warning | Status::Paused, Level::Hard) => Status::Paused,
+        };
+        self.note_crossing(was)
+    }
+
+    fn note_crossing(&mut self, was: Status) -> Crossing {
+        if self.status.is_shut() && !was.is_shut() {
+            self.pauses = self.pauses.saturating_add(1);
+            Crossing::Paused
+        } else if self.status == Status::Warning && was == Status::Active {
+            self.crossings = self.crossings.saturating_add(1);
+            Crossing::Warning
+        } else {
+            Crossing::None
+        }
+    }
+
+    fn level(&self, policy: &Policy) -> Level {
+        let tokens = self.level_of(
+            self.used.micro_tokens,
+            self.max.tokens.saturating_mul(MICRO),
+            self.alert_base.micro_tokens,
+            policy,
+        );
+        tokens.max(self.level_of(self.used.micro_usd, self.max.micro_usd, self.alert_base.micro_usd, policy))
+    }
+
+    fn level_of(&self, used: u64, max: u64, alert_base: u64, policy: &Policy) -> Level {
+        if max == 0 {
+            return Level::Below;
+        }
+        if policy.hard.reached(used, max) {
+            Level::Hard
+        } else if policy.pause.reached(used, max) {
+            Level::Pause
+        } else if used >= alert_base
+            && self.alert_threshold.reached(used - alert_base, max.saturating_sub(alert_base))
+        {
+            Level::Alert
+        } else {
+            Level::Below
+        }
+    }
+
+    /// Sets the status anew by the utilization alone, as an operator's act does (4.5).
+    fn reassess(&mut self, policy: &Policy) {
+        self.seal = None;
+        self.status = match self.level(policy) {
+            Level::Below => Status::Active,
+            Level::Alert => Status::Warning,
+            Level::Pause => Status::Paused,
+            Level::Hard => Status::Exhausted,
+        };
+        if self.status == Status::Warning {
+            self.crossings = self.crossings.saturating_add(1);
+        }
+    }
+
+    /// Adds a grant; the caller has checked it. A known request id changes nothing.
+    pub fn grant(&mut self, request_id: &str, grant: Grant, policy: &Policy) {
+        if self.grants.contains_key(request_id) {
+            return;
+        }
+        if self.max.tokens > 0 {
+            self.max.tokens = self.max.tokens.saturating_add(grant.tokens);
+        }
+        if self.max.micro_usd > 0 {
+            self.max.micro_usd = self.max.micro_usd.saturating_add(grant.micro_usd);
+        }
+        self.last_updated = grant.at;
+        self.finishing = grant.finish_up;
+        self.warn_from_here();
+        if self.grants.len() >= MAX_GRANTS {
+            let oldest = self.grants.iter().min_by_key(|(_, g)| g.at).map(|(id, _)| id.clone());
+            oldest.map(|id| self.grants.remove(&id));
+        }
+        self.grants.insert(request_id.to_owned(), grant);
+        self.reassess(policy);
+    }
+
+    fn warn_from_here(&mut self) {
+        self.alert_base = self.used;
+    }
+
+    /// Begins a new generation at zero, with the base limit.
+    pub fn reset(&mut self, now: Timestamp) {
+        self.epoch.generation = self.epoch.generation.saturating_add(1);
+        self.grants.clear();
+        self.max = self.base;
+        self.used = Counted::default();
+        self.alert_base = Counted::default();
+        self.status = Status::Active;
+        self.seal = None;
+        self.finishing = false;
+        self.started_at = now;
+        self.last_updated = now;
+    }
+
+    /// Shuts it for good, or at once, until an operator acts.
+    pub fn seal(&mut self, seal: Seal, now: Timestamp) {
+        let was = self.status;
+        self.seal = Some(seal);
+        self.status = if seal == Seal::Shut { Status::Paused } else { Status::Exhausted };
+        self.last_updated = now;
+        self.note_crossing(was);
+    }
+
+    /// Sets new base limits; grants stand. `None` leaves a limit as it is.
+    pub fn set_limits(
+        &mut self,
+        tokens: Option<u64>,
+        micro_usd: Option<u64>,
+        policy: &Policy,
+        now: Timestamp,
+    ) {
+        let given: (u64, u64) = self
+            .grants
+            .values()
+            .fold((0, 0), |(t, u), g| (t.saturating_add(g.tokens), u.saturating_add(g.micro_usd)));
+        let with = |base: u64, given: u64| if base == 0 { 0 } else { base.saturating_add(given) };
+        self.base.tokens = tokens.unwrap_or(self.base.tokens);
+        self.base.micro_usd = micro_usd.unwrap_or(self.base.micro_usd);
+        self.max =
+            Limit { tokens: with(self.base.tokens, given.0), micro_usd: with(self.base.micro_usd, given.1) };
+        self.last_updated = now;
+        self.reassess(policy);
+    }
+
+    /// Whole tokens and micro-dollars that must be added before it is open again; zero where it is open.
+    pub fn missing(&self, policy: &Policy) -> Limit {
+        let (used_usd, pause) = (u128::from(self.used.micro_usd), u128::from(policy.pause.0));
+        // The least limit L with used < pause · L, that is L > used / pause.
+        let least = |used: u128| used * 1_000_000 / pause + 1;
+        let short = |max: u64, least: u128| {
+            if max == 0 {
+                0
+            } else {
+                u64::try_from(least.saturating_sub(u128::from(max))).unwrap_or(u64::MAX)
+            }
+        };
+        let tokens_least = u128::from(self.used.micro_tokens) / pause + 1;
+        Limit {
+            tokens: short(self.max.tokens, tokens_least),
+            micro_usd: short(self.max.micro_usd, least(used_usd)),
+        }
+    }
+}
+
+/// What a row counts: millionths of a weighted token, and micro-dollars.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Millionths of a weighted token.
+    pub micro_tokens: u64,
+    /// Micro-dollars.
+    pub micro_usd: u64,
+}
+
+impl Counted {
+    /// The sum; saturates.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            micro_tokens: self.micro_tokens.saturating_add(other.micro_tokens),
+            micro_usd: self.micro_usd.saturating_add(other.micro_usd),
+        }
+    }
+}
+
+fn share(used: u128, limit: u128) -> Ratio {
+    if limit == 0 {
+        return Ratio(0);
+    }
+    Ratio(u32::try_from(used * 1_000_000 / limit).unwrap_or(u32::MAX))
+}

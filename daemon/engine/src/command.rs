@@ -1,0 +1,144 @@
+//! Everything that can happen to us, as data. Commands carry facts, never payloads.
+
+use crate::ids::{AgentKey, AlertId, BudgetId, HoldId, SessionId};
+use crate::row::{FileProgress, Row, Sighting};
+use crate::table::HookEvent;
+
+/// What is asked of the rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// A hook fired.
+    Hook(Hook),
+    /// A hook fired; make what it needs known before its transcript is read, and give no verdict.
+    Meet(Hook),
+    /// A sensor read usage.
+    Usage(Usage),
+    /// A held hook is gone.
+    HoldLost(HoldId),
+    /// A held hook that lost its daemon asks again.
+    HoldResumed(HoldId),
+    /// A human acts.
+    Operator(Operator),
+    /// Time passed: holds may have run out.
+    Tick,
+}
+
+/// A hook's facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// What fired.
+    pub event: HookEvent,
+    /// In which session.
+    pub session: SessionId,
+    /// In which agent.
+    pub agent: AgentKey,
+    /// The subagent's type.
+    pub agent_type: Option<String>,
+    /// The hook's own time limit, in seconds; none: unknown, and the client's default of 600 is taken.
+    pub timeout_s: Option<u32>,
+    /// Whether a person is at the client.
+    pub attended: bool,
+    /// Whether the client runs in CI.
+    pub ci: bool,
+    /// The working folder.
+    pub cwd: Option<String>,
+    /// The project's name.
+    pub project: Option<String>,
+    /// The transcript.
+    pub transcript: Option<String>,
+    /// The client's process.
+    pub client_pid: Option<u32>,
+    /// The task that the client's environment names.
+    pub task: Option<String>,
+    /// Its type.
+    pub task_type: Option<String>,
+    /// The name to show (`BURSAR_AGENT`).
+    pub shown_as: Option<String>,
+    /// The tool, as a name of at most 64 characters.
+    pub tool: Option<String>,
+}
+
+/// Usage that a sensor read: rows and how far it came, in one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage {
+    /// How far the file has been read; none for usage in a payload.
+    pub file: Option<FileProgress>,
+    /// At most [`crate::row::MAX_ROWS_PER_COMMAND`] requests, in the order of the file.
+    pub rows: Vec<Sighting>,
+    /// Rows of these messages that the state has forgotten, from the store.
+    pub known: Vec<Row>,
+}
+
+/// A human's act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// The same act under the same id is done once.
+    pub request_id: String,
+    /// Who.
+    pub who: String,
+    /// Why.
+    pub reason: String,
+    /// Set where the gate refuses the act: it is only recorded.
+    pub refused: Option<String>,
+    /// What.
+    pub act: Act,
+}
+
+/// What a human can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Add to a budget's limit.
+    Extend {
+        /// The budget; none: the one that holds somebody.
+        budget: Option<BudgetId>,
+        /// How much.
+        amount: Amount,
+    },
+    /// Grant once what it takes to close the work cleanly.
+    Finish(Option<BudgetId>),
+    /// Stop what it holds and keep it shut.
+    Decline(Option<BudgetId>),
+    /// Begin it anew at zero.
+    Reset(BudgetId),
+    /// Set limits, or shut it at once.
+    Set {
+        /// The budget.
+        budget: BudgetId,
+        /// New token limit; 0 means none.
+        tokens: Option<u64>,
+        /// New limit in micro-dollars; 0 means none.
+        micro_usd: Option<u64>,
+        /// New alert threshold.
+        alert: Option<crate::ratio::Ratio>,
+        /// Pause it at once.
+        shut: bool,
+    },
+    /// Mark alerts as seen; none: all.
+    AcknowledgeAlert(Option<AlertId>),
+    /// Let go all that is held and open what is shut.
+    Release,
+}
+
+/// How much an extension adds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amount {
+    /// Whole tokens and micro-dollars.
+    Exact(crate::policy::Limit),
+    /// A share of the base limit, in percent.
+    Percent(u32),
+}
+
+impl Act {
+    /// The word for the audit.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Extend { .. } => "extend",
+            Self::Finish(_) => "finish",
+            Self::Decline(_) => "decline",
+            Self::Reset(_) => "reset",
+            Self::Set { .. } => "set",
+            Self::AcknowledgeAlert(_) => "acknowledge_alert",
+            Self::Release => "release",
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Holds: when they begin, and every way in which they end.
+
+use crate::State;
+use crate::budget::{Budget, Seal};
+use crate::command::Hook;
+use crate::decide::{Decision, Reply};
+use crate::event::Event;
+use crate::hold::{Hold, HoldEnd, answer_before_ms};
+use crate::ids::{AgentKey, HoldId};
+use crate::table::Cell;
+use crate::time::Timestamp;
+use crate::verdict::{Because, ModelText, Verdict, Why};
+
+/// The client's own limit for a hook whose registration names none, in seconds.
+const CLIENT_DEFAULT_TIMEOUT_S: u32 = 600;
+
+/// A hold for a hook under `budget`; none where its time is over before it begins.
+pub(super) fn begin(state: &State, hook: &Hook, budget: &Budget, now: Timestamp) -> Option<Hold> {
+    let policy = &state.policy;
+    let patience_ms = if hook.attended {
+        policy.hold_s
+    } else if hook.ci {
+        0
+    } else {
+        policy.hold_s.min(policy.hold_unattended_s)
+    }
+    .saturating_mul(1_000);
+    let before_ms = answer_before_ms(hook.timeout_s.unwrap_or(CLIENT_DEFAULT_TIMEOUT_S));
+    let ms = patience_ms.min(before_ms);
+    let agent = state.agents.get(&(hook.session.clone(), hook.agent.clone()));
+    (ms > 0).then(|| Hold {
+        id: HoldId(state.next_hold),
+        session: hook.session.clone(),
+        agent: hook.agent.clone(),
+        budget: budget.id.clone(),
+        event: hook.event,
+        tool: hook.tool.clone(),
+        started: now,
+        deadline: now.plus_ms(ms),
+        attended: hook.attended,
+        context_tokens: agent.map_or(0, |a| a.context_tokens),
+        end: None,
+        ended_at: None,
+    })
+}
+
+fn ended(hold: &Hold, end: HoldEnd, now: Timestamp) -> Event {
+    Event::Hold(Hold { end: Some(end), ended_at: Some(now), ..hold.clone() })
+}
+
+/// A held hook is gone: interrupted, closed or killed.
+pub(super) fn lost(state: &State, id: HoldId, now: Timestamp) -> Decision {
+    let events = match state.holds.get(&id) {
+        Some(hold) if hold.end.is_none() => vec![ended(hold, HoldEnd::ClientGone, now)],
+        _ => Vec::new(),
+    };
+    Decision { reply: Reply::None, events }
+}
+
+/// A held hook asks again after it lost its daemon. One that was given up as gone waits on, under its old start.
+pub(super) fn resumed(state: &State, id: HoldId, now: Timestamp) -> Decision {
+    let Some(hold) = state.holds.get(&id) else {
+        return Decision { reply: Reply::UnknownHold, events: Vec::new() };
+    };
+    if hold.end != Some(HoldEnd::ClientGone) {
+        return Decision { reply: Reply::Hold(Box::new(hold.clone())), events: Vec::new() };
+    }
+    let mut hold = hold.clone();
+    match state.tightest_shut(&hold.session, &hold.agent) {
+        Some(budget) if budget.seal.is_none_or(|s| s == Seal::Shut) => {
+            hold.budget = budget.id.clone();
+            (hold.end, hold.ended_at) = (None, None);
+        }
+        Some(budget) => {
+            let end = if budget.seal == Some(Seal::RanOut) { HoldEnd::RanOut } else { HoldEnd::Declined };
+            (hold.end, hold.ended_at) = (Some(end), Some(now));
+        }
+        None => (hold.end, hold.ended_at) = (Some(HoldEnd::Extended), Some(now)),
+    }
+    Decision { reply: Reply::Hold(Box::new(hold.clone())), events: vec![Event::Hold(hold)] }
+}
+
+/// Holds whose time is over end, and their budgets are exhausted.
+pub(super) fn tick(state: &State, now: Timestamp) -> Decision {
+    let mut events = Vec::new();
+    let mut sealed = std::collections::BTreeSet::new();
+    for hold in state.waiting().filter(|h| h.deadline <= now) {
+        if sealed.insert(&hold.budget)
+            && let Some(budget) = state.budgets.get(&hold.budget)
+            && budget.seal != Some(Seal::Declined)
+        {
+            let mut budget = budget.clone();
+            budget.seal(Seal::RanOut, now);
+            events.push(Event::Budget(budget));
+        }
+        events.push(ended(hold, HoldEnd::RanOut, now));
+    }
+    Decision { reply: Reply::None, events }
+}
+
+/// Decides anew every hold that `budget`, as it is now, stands above (4.2). `end` is how they end where nothing
+/// above them is shut any more; a sealed budget ends them all.
+pub(super) fn reconsider(state: &State, budget: &Budget, end: HoldEnd, now: Timestamp) -> Vec<Event> {
+    let mut events = Vec::new();
+    for hold in state.waiting() {
+        if !state.above(&hold.session, &hold.agent).contains(&budget.id) {
+            continue;
+        }
+        if end == HoldEnd::Declined {
+            events.push(ended(hold, end, now));
+            continue;
+        }
+        match tightest_with(state, budget, hold) {
+            None => events.push(ended(hold, end, now)),
+            Some(other) if other.id != hold.budget => {
+                events.push(Event::Hold(Hold { budget: other.id.clone(), ..hold.clone() }));
+            }
+            Some(_) => {}
+        }
+    }
+    events
+}
+
+/// As [`State::tightest_shut`], with one budget as it is about to be.
+fn tightest_with<'a>(state: &'a State, changed: &'a Budget, hold: &Hold) -> Option<&'a Budget> {
+    state
+        .above(&hold.session, &hold.agent)
+        .iter()
+        .filter_map(|id| if *id == changed.id { Some(changed) } else { state.budgets.get(id) })
+        .filter(|b| b.status.is_shut())
+        .max_by_key(|b| (b.status, b.utilization()))
+}
+
+/// Lets everything that waits go.
+pub(super) fn release_all(state: &State, now: Timestamp) -> Vec<Event> {
+    state.waiting().map(|hold| ended(hold, HoldEnd::Released, now)).collect()
+}
+
+/// The verdict of a hold that has ended, from the state after its end.
+pub fn released(state: &State, hold: &Hold) -> Verdict {
+    let budget = state.budgets.get(&hold.budget);
+    let goes_on = hold.end.is_some_and(HoldEnd::goes_on);
+    if goes_on {
+        let finishing = budget.filter(|b| b.finishing && hold.event.carries_text());
+        let text = finishing.map(|b| ModelText::FinishUp { about: because(b, Why::Warning) });
+        return Verdict { text, ..Verdict::ALLOW };
+    }
+    let why = match hold.end {
+        Some(HoldEnd::Declined) => Why::Declined,
+        Some(HoldEnd::RanOut) => Why::RanOut,
+        _ => Why::Paused,
+    };
+    Verdict { cell: Cell::Stop, because: budget.map(|b| because(b, why)), ..Verdict::ALLOW }
+}
+
+/// A budget's figures for a text.
+pub(super) fn because(budget: &Budget, why: Why) -> Because {
+    Because {
+        budget: budget.id.clone(),
+        tokens_used: budget.tokens_used(),
+        max_tokens: budget.max.tokens,
+        micro_usd_used: budget.used.micro_usd,
+        max_micro_usd: budget.max.micro_usd,
+        by_cost: budget.by_cost(),
+        why,
+    }
+}
+
+/// The reason that a shut budget's own state gives.
+pub(super) fn why_shut(budget: &Budget) -> Why {
+    match budget.seal {
+        Some(Seal::Declined) => Why::Declined,
+        Some(Seal::RanOut) => Why::RanOut,
+        Some(Seal::Shut) => Why::Paused,
+        None if budget.status == crate::budget::Status::Exhausted => Why::Exhausted,
+        None => Why::Paused,
+    }
+}
+
+/// The greatest context of the agents that `budget` stands above: what going on sends again.
+pub(super) fn context_under(state: &State, budget: &Budget) -> u64 {
+    let held = state.waiting().filter(|h| h.budget == budget.id).map(|h| h.context_tokens).max();
+    held.unwrap_or_else(|| {
+        state
+            .sessions_under(&budget.id)
+            .iter()
+            .flat_map(|s| state.agents_of(s))
+            .filter(|a| match &budget.id {
+                crate::ids::BudgetId::Agent(id) => a.key == AgentKey::Sub(id.clone()),
+                _ => true,
+            })
+            .map(|a| a.context_tokens)
+            .max()
+            .unwrap_or(0)
+    })
+}

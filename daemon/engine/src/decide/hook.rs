@@ -1,0 +1,223 @@
+//! A hook's verdict.
+
+use crate::State;
+use crate::alert::{Alert, AlertType};
+use crate::budget::{Budget, Seal, Status};
+use crate::command::Hook;
+use crate::decide::holds::{because, begin, why_shut};
+use crate::decide::{Decision, Reply};
+use crate::event::Event;
+use crate::ids::{AgentKey, AlertId, BudgetId, to_name};
+use crate::policy::{Limit, Mode, OnPause};
+use crate::session::{Agent, SEEN_STEP_MS, Session};
+use crate::table::{Cell, HookEvent, cell};
+use crate::time::Timestamp;
+use crate::verdict::{ModelText, Verdict, Why};
+
+pub(super) fn decide(state: &State, hook: &Hook, now: Timestamp) -> Decision {
+    let mut events = meet(state, hook, now);
+    if !state.policy.enabled {
+        return Decision { reply: Reply::Verdict(Verdict::ALLOW), events };
+    }
+    let verdict = match shut_budget(state, hook) {
+        Some(budget) => shut(state, hook, budget, now, &mut events),
+        None => open(state, hook, &mut events),
+    };
+    Decision { reply: Reply::Verdict(verdict), events }
+}
+
+/// The shut budget that decides; a task that this very hook names counts as well.
+fn shut_budget<'a>(state: &'a State, hook: &Hook) -> Option<&'a Budget> {
+    let named = hook.task.as_deref().map(|t| BudgetId::Task(to_name(t)));
+    let named = named.and_then(|id| state.budgets.get(&id)).filter(|b| b.status.is_shut());
+    state
+        .tightest_shut(&hook.session, &hook.agent)
+        .into_iter()
+        .chain(named)
+        .max_by_key(|b| (b.status, b.utilization()))
+}
+
+fn shut(state: &State, hook: &Hook, budget: &Budget, now: Timestamp, events: &mut Vec<Event>) -> Verdict {
+    let decided = cell(hook.event, state.policy.on_pause, budget.status == Status::Exhausted);
+    let because_shut = Some(because(budget, why_shut(budget)));
+    if state.policy.mode == Mode::Observe {
+        let would = (decided != Cell::Allow).then_some(decided);
+        return Verdict { would, because: because_shut, ..Verdict::ALLOW };
+    }
+    if decided != Cell::Hold {
+        return Verdict { cell: decided, because: because_shut, ..Verdict::ALLOW };
+    }
+    if !hook.attended && unattended_holds(state) >= state.policy.max_unattended_holds {
+        events.extend(too_many_alert(state, budget, now));
+        let why = Why::TooManyUnattended;
+        return Verdict { cell: instead(hook), because: Some(because(budget, why)), ..Verdict::ALLOW };
+    }
+    let Some(hold) = begin(state, hook, budget, now) else {
+        // No time to wait at all (CI): that is a hold that ran out.
+        let mut sealed = budget.clone();
+        sealed.seal(Seal::RanOut, now);
+        let verdict =
+            Verdict { cell: instead(hook), because: Some(because(&sealed, Why::RanOut)), ..Verdict::ALLOW };
+        events.push(Event::Budget(sealed));
+        return verdict;
+    };
+    let verdict = Verdict { cell: Cell::Hold, because: because_shut, hold: Some(hold.id), ..Verdict::ALLOW };
+    events.push(Event::Hold(hold));
+    verdict
+}
+
+/// What is answered where a hold is not to be had.
+fn instead(hook: &Hook) -> Cell {
+    if hook.event == HookEvent::OtherPrompt { Cell::Refuse } else { Cell::Stop }
+}
+
+fn unattended_holds(state: &State) -> usize {
+    state.waiting().filter(|h| !h.attended).count()
+}
+
+fn too_many_alert(state: &State, budget: &Budget, now: Timestamp) -> Option<Event> {
+    let kind = AlertType::TooManyUnattended;
+    let standing = state.alerts.values().any(|a| a.alert_type == kind && !a.acknowledged);
+    (!standing).then(|| Event::Alert(alert(AlertId(state.next_alert), budget, kind, now)))
+}
+
+/// An alert about a budget as it is.
+pub(super) fn alert(id: AlertId, budget: &Budget, alert_type: AlertType, now: Timestamp) -> Alert {
+    Alert {
+        alert_id: id,
+        budget_id: budget.id.clone(),
+        alert_type,
+        utilization: budget.utilization(),
+        tokens_used: budget.tokens_used(),
+        max_tokens: budget.max.tokens,
+        micro_usd_used: budget.used.micro_usd,
+        max_micro_usd: budget.max.micro_usd,
+        timestamp: now,
+        acknowledged: false,
+        agent: budget.agent.clone(),
+    }
+}
+
+/// Nothing is shut: the model may have to hear of a warning, each agent once for each crossing.
+fn open(state: &State, hook: &Hook, events: &mut Vec<Event>) -> Verdict {
+    if !hook.event.carries_text() {
+        return Verdict::ALLOW;
+    }
+    let key = (hook.session.clone(), hook.agent.clone());
+    let Some(agent) = state.agents.get(&key) else { return Verdict::ALLOW };
+    let heard = |id: &BudgetId| agent.heard.get(id).copied().unwrap_or(0);
+    let warns = state
+        .above(&hook.session, &hook.agent)
+        .into_iter()
+        .filter_map(|id| state.budgets.get(&id))
+        .filter(|b| b.status == Status::Warning && b.crossings > heard(&b.id))
+        .max_by_key(|b| b.utilization());
+    let Some(budget) = warns else { return Verdict::ALLOW };
+    let mut agent = agent.clone();
+    agent.heard.insert(budget.id.clone(), budget.crossings);
+    events.push(Event::Agent(agent));
+    let ends = budget.finishing || state.policy.on_pause != OnPause::Hold;
+    let about = because(budget, Why::Warning);
+    if state.policy.mode == Mode::Observe {
+        return Verdict { because: Some(about), ..Verdict::ALLOW };
+    }
+    Verdict {
+        text: Some(ModelText::Warning { about: about.clone(), ends }),
+        because: Some(about),
+        ..Verdict::ALLOW
+    }
+}
+
+/// Makes known what a hook names for the first time: session, agent, task and their budgets.
+pub(super) fn meet(state: &State, hook: &Hook, now: Timestamp) -> Vec<Event> {
+    let mut events = Vec::new();
+    let known = state.sessions.get(&hook.session);
+    let session = met_session(known, hook, now);
+    let shown = session.shown_as.clone().unwrap_or_else(|| "main".to_owned());
+    if let Some(changed) = known.is_none_or(|old| *old != session).then_some(session) {
+        events.push(Event::Session(changed));
+    }
+    let mut start = |id: BudgetId, limit: Limit, agent: &str, about: Option<&str>| {
+        if state.policy.enabled && !state.budgets.contains_key(&id) {
+            let mut budget = Budget::new(id, limit, &state.policy, agent.to_owned(), now);
+            budget.task_description = about.map(str::to_owned);
+            events.push(Event::Budget(budget));
+        }
+    };
+    start(BudgetId::Session(hook.session.clone()), state.policy.session, &shown, None);
+    if let Some(task) = &hook.task {
+        let limit = state.policy.task_limit(hook.task_type.as_deref());
+        start(BudgetId::Task(to_name(task)), limit, &shown, hook.task_type.as_deref());
+    }
+    events.extend(met_agent(state, hook, now));
+    events
+}
+
+fn met_session(known: Option<&Session>, hook: &Hook, now: Timestamp) -> Session {
+    let mut session = known.cloned().unwrap_or_else(|| Session {
+        id: hook.session.clone(),
+        first_seen: now,
+        last_seen: now,
+        ended: None,
+        cwd: hook.cwd.clone(),
+        project: hook.project.clone(),
+        transcript: None,
+        client_pid: None,
+        attended: hook.attended,
+        shown_as: None,
+        tasks: std::collections::BTreeSet::new(),
+        env_task: None,
+        payload_rows: 0,
+    });
+    if now.since(session.last_seen) >= SEEN_STEP_MS {
+        session.last_seen = now;
+    }
+    session.ended = (hook.event == HookEvent::SessionEnd).then_some(now);
+    session.attended = hook.attended;
+    session.env_task = hook.task.as_deref().map(to_name);
+    let take = |old: &mut Option<String>, new: &Option<String>| {
+        if new.is_some() {
+            old.clone_from(new);
+        }
+    };
+    take(&mut session.transcript, &hook.transcript);
+    take(&mut session.shown_as, &hook.shown_as);
+    session.client_pid = hook.client_pid.or(session.client_pid);
+    session
+}
+
+fn met_agent(state: &State, hook: &Hook, now: Timestamp) -> Vec<Event> {
+    let known = state.agents.contains_key(&(hook.session.clone(), hook.agent.clone()));
+    // A compaction ends with a SubagentStop of an agent that never started.
+    if known || (hook.event == HookEvent::SubagentStop && hook.agent_type.as_deref() == Some("")) {
+        return Vec::new();
+    }
+    new_agent(state, hook.session.clone(), hook.agent.clone(), hook.agent_type.clone(), now)
+}
+
+/// An agent seen for the first time, and a subagent's budget.
+pub(super) fn new_agent(
+    state: &State,
+    session: crate::ids::SessionId,
+    key: AgentKey,
+    agent_type: Option<String>,
+    now: Timestamp,
+) -> Vec<Event> {
+    let budget = key.sub().map(|id| BudgetId::Agent(id.to_owned()));
+    let shown = agent_type.clone().filter(|t| !t.is_empty()).unwrap_or_else(|| key.to_string());
+    let agent = Agent {
+        session,
+        key,
+        agent_type,
+        first_seen: now,
+        context_tokens: 0,
+        context_at: Timestamp::default(),
+        heard: std::collections::BTreeMap::new(),
+    };
+    let mut events = vec![Event::Agent(agent)];
+    if let Some(id) = budget.filter(|id| state.policy.enabled && !state.budgets.contains_key(id)) {
+        let limit = Limit { tokens: state.policy.subagent_tokens, micro_usd: 0 };
+        events.push(Event::Budget(Budget::new(id, limit, &state.policy, shown, now)));
+    }
+    events
+}

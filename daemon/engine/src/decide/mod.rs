@@ -1,0 +1,68 @@
+//! The one way through: (state, command, now) to a reply and facts. Changes nothing.
+
+mod holds;
+mod hook;
+mod operator;
+mod usage;
+
+use crate::State;
+use crate::budget::Budget;
+use crate::command::Command;
+use crate::error::OperatorError;
+use crate::event::Event;
+use crate::hold::Hold;
+use crate::policy::Limit;
+use crate::time::Timestamp;
+use crate::verdict::Verdict;
+
+pub use holds::released;
+
+/// What a command comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The answer.
+    pub reply: Reply,
+    /// What happened, to be applied in order.
+    pub events: Vec<Event>,
+}
+
+/// The answer to a command.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// Nothing is answered.
+    None,
+    /// A hook's verdict.
+    Verdict(Verdict),
+    /// A resumed hold: it goes on, or it ended so.
+    Hold(Box<Hold>),
+    /// A hold that nobody knows.
+    UnknownHold,
+    /// An operator's act.
+    Operator(Result<Done, OperatorError>),
+}
+
+/// What an operator's act came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Done {
+    /// The budget as it is now; none for acts on alerts or on everything.
+    pub budget: Option<Box<Budget>>,
+    /// What is still missing before the budget is open: zero where it is.
+    pub missing: Limit,
+    /// How many hooks were released.
+    pub released: usize,
+    /// What going on costs once: the greatest context that is sent again, in tokens.
+    pub context_tokens: u64,
+}
+
+/// Decides a command. The caller applies the events with [`State::evolve`], in order, before the next command.
+pub fn decide(state: &State, command: &Command, now: Timestamp) -> Decision {
+    match command {
+        Command::Hook(hook) => hook::decide(state, hook, now),
+        Command::Meet(hook) => Decision { reply: Reply::None, events: hook::meet(state, hook, now) },
+        Command::Usage(usage) => usage::decide(state, usage, now),
+        Command::HoldLost(id) => holds::lost(state, *id, now),
+        Command::HoldResumed(id) => holds::resumed(state, *id, now),
+        Command::Operator(operator) => operator::decide(state, operator, now),
+        Command::Tick => holds::tick(state, now),
+    }
+}

@@ -1,0 +1,234 @@
+//! Counting: each request once, in every budget above it.
+
+use std::collections::BTreeMap;
+
+use crate::State;
+use crate::alert::AlertType;
+use crate::budget::{Budget, Counted, Crossing};
+use crate::command::Usage as Command;
+use crate::decide::hook::{alert, new_agent};
+use crate::decide::{Decision, Reply};
+use crate::event::Event;
+use crate::ids::{AgentKey, AlertId, BudgetId, SessionId};
+use crate::row::{Charge, Row, Sighting};
+use crate::session::{Agent, Session};
+use crate::time::Timestamp;
+use crate::usage::{Totals, Usage};
+
+pub(super) fn decide(state: &State, command: &Command, now: Timestamp) -> Decision {
+    let mut books = Books::new(state, now);
+    for sighting in &command.rows {
+        books.count(sighting, &command.known);
+    }
+    let mut events = books.close();
+    events.extend(command.file.clone().map(Event::File));
+    Decision { reply: Reply::None, events }
+}
+
+/// The books of one command: copies of what it touches, so that several rows add up.
+struct Books<'a> {
+    state: &'a State,
+    now: Timestamp,
+    sessions: BTreeMap<SessionId, Session>,
+    agents: BTreeMap<(SessionId, AgentKey), Agent>,
+    budgets: BTreeMap<BudgetId, Budget>,
+    changes: BTreeMap<BudgetId, (Counted, Counted)>,
+    totals: BTreeMap<(SessionId, AgentKey, String), Totals>,
+    rows: BTreeMap<String, Row>,
+    order: Vec<String>,
+}
+
+impl<'a> Books<'a> {
+    fn new(state: &'a State, now: Timestamp) -> Self {
+        Self {
+            state,
+            now,
+            sessions: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            budgets: BTreeMap::new(),
+            changes: BTreeMap::new(),
+            totals: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            order: Vec::new(),
+        }
+    }
+
+    fn count(&mut self, seen: &Sighting, known: &[Row]) {
+        let message_id = match &seen.message_id {
+            Some(id) => id.clone(),
+            None => self.payload_id(&seen.session),
+        };
+        let old = self.rows.get(&message_id).or_else(|| self.state.row(&message_id, known)).cloned();
+        match old {
+            None => self.add(message_id, seen),
+            Some(old) => self.correct(old, seen),
+        }
+    }
+
+    /// A request not seen before.
+    fn add(&mut self, message_id: String, seen: &Sighting) {
+        self.meet(seen);
+        let mut charged = Vec::new();
+        for id in self.state.above(&seen.session, &seen.agent) {
+            // Rows dated before a budget began are history to it (3.2).
+            let Some(budget) = self.budget(&id).filter(|b| seen.at >= b.started_at) else { continue };
+            charged.push(Charge { generation: budget.epoch.generation, budget: id.clone() });
+            let plus = self.counted(seen.usage, seen.micro_usd);
+            self.change(&id, Counted::default(), plus);
+        }
+        let totals = self.totals_of(&seen.session, &seen.agent, &seen.model);
+        totals.usage = totals.usage.plus(seen.usage);
+        totals.micro_usd = totals.micro_usd.saturating_add(seen.micro_usd);
+        totals.requests = totals.requests.saturating_add(1);
+        self.note_context(seen);
+        self.put(Row {
+            message_id,
+            request_id: seen.request_id.clone(),
+            session: seen.session.clone(),
+            agent: seen.agent.clone(),
+            model: seen.model.clone(),
+            usage: seen.usage,
+            micro_usd: seen.micro_usd,
+            at: seen.at,
+            charged,
+        });
+    }
+
+    /// A further line of a request: the one with the greatest output wins, whole; on a tie the later one. Owner and
+    /// date stay those of the first line; copies in forks and side questions are lines like any other.
+    fn correct(&mut self, old: Row, seen: &Sighting) {
+        let same = old.usage == seen.usage && old.model == seen.model;
+        if same || seen.usage.output < old.usage.output || is_blank_copy(&old, seen) {
+            return;
+        }
+        let before = self.totals_of(&old.session, &old.agent, &old.model);
+        before.usage = before.usage.minus(old.usage);
+        before.micro_usd = before.micro_usd.saturating_sub(old.micro_usd);
+        before.requests = before.requests.saturating_sub(1);
+        let after = self.totals_of(&old.session, &old.agent, &seen.model);
+        after.usage = after.usage.plus(seen.usage);
+        after.micro_usd = after.micro_usd.saturating_add(seen.micro_usd);
+        after.requests = after.requests.saturating_add(1);
+        let (minus, plus) =
+            (self.counted(old.usage, old.micro_usd), self.counted(seen.usage, seen.micro_usd));
+        for charge in &old.charged {
+            let current =
+                self.budget(&charge.budget).is_some_and(|b| b.epoch.generation == charge.generation);
+            if current {
+                self.change(&charge.budget, minus, plus);
+            }
+        }
+        self.note_context(seen);
+        let (model, usage, micro_usd) = (seen.model.clone(), seen.usage, seen.micro_usd);
+        let request_id = old.request_id.clone().or_else(|| seen.request_id.clone());
+        self.put(Row { model, usage, micro_usd, request_id, ..old });
+    }
+
+    /// A subagent that only its transcript tells of; its budget begins with it.
+    fn meet(&mut self, seen: &Sighting) {
+        let key = (seen.session.clone(), seen.agent.clone());
+        let known = self.state.agents.contains_key(&key) || self.agents.contains_key(&key);
+        let Some(session) = self.state.sessions.get(&seen.session).filter(|_| !known) else { return };
+        let began = seen.at.max(session.first_seen);
+        for event in new_agent(self.state, key.0, key.1, None, began) {
+            match event {
+                Event::Agent(agent) => {
+                    drop(self.agents.insert((agent.session.clone(), agent.key.clone()), agent));
+                }
+                Event::Budget(budget) => drop(self.budgets.insert(budget.id.clone(), budget)),
+                Event::Session(_)
+                | Event::Row(_)
+                | Event::Totals { .. }
+                | Event::File(_)
+                | Event::Hold(_)
+                | Event::Alert(_)
+                | Event::AlertAcknowledged { .. }
+                | Event::Operator(_) => {}
+            }
+        }
+    }
+
+    fn budget(&self, id: &BudgetId) -> Option<&Budget> {
+        self.budgets.get(id).or_else(|| self.state.budgets.get(id))
+    }
+
+    fn change(&mut self, id: &BudgetId, minus: Counted, plus: Counted) {
+        let sums = self.changes.entry(id.clone()).or_default();
+        sums.0 = sums.0.plus(minus);
+        sums.1 = sums.1.plus(plus);
+    }
+
+    fn counted(&self, usage: Usage, micro_usd: u64) -> Counted {
+        Counted { micro_tokens: self.state.policy.weights.weigh(usage), micro_usd }
+    }
+
+    fn totals_of(&mut self, session: &SessionId, agent: &AgentKey, model: &str) -> &mut Totals {
+        let key = (session.clone(), agent.clone(), model.to_owned());
+        let state = self.state;
+        self.totals.entry(key).or_insert_with_key(|key| state.totals.get(key).copied().unwrap_or_default())
+    }
+
+    fn note_context(&mut self, seen: &Sighting) {
+        let key = (seen.session.clone(), seen.agent.clone());
+        let Some(agent) = self.agents.get(&key).or_else(|| self.state.agents.get(&key)) else { return };
+        if seen.at >= agent.context_at {
+            let mut agent = agent.clone();
+            (agent.context_tokens, agent.context_at) = (seen.usage.context(), seen.at);
+            self.agents.insert(key, agent);
+        }
+    }
+
+    /// The id of a request that has none: it came in a hook's payload.
+    fn payload_id(&mut self, id: &SessionId) -> String {
+        let session = self.sessions.get(id).or_else(|| self.state.sessions.get(id)).cloned();
+        let Some(mut session) = session else { return format!("payload:{id}:?") };
+        session.payload_rows = session.payload_rows.saturating_add(1);
+        let message_id = format!("payload:{id}:{}", session.payload_rows);
+        self.sessions.insert(id.clone(), session);
+        message_id
+    }
+
+    fn put(&mut self, row: Row) {
+        let id = row.message_id.clone();
+        if self.rows.insert(id.clone(), row).is_none() {
+            self.order.push(id);
+        }
+    }
+
+    /// The facts, each once, and what the budgets' totals set off. Budgets move once for all rows of a command, so
+    /// that a read that catches up is one jump.
+    fn close(mut self) -> Vec<Event> {
+        let mut alerts = Vec::new();
+        for (id, (minus, plus)) in std::mem::take(&mut self.changes) {
+            let Some(mut budget) = self.budget(&id).cloned() else { continue };
+            let kind = match budget.recount(minus, plus, &self.state.policy, self.now) {
+                Crossing::None => None,
+                Crossing::Warning => Some(AlertType::WarningThreshold),
+                Crossing::Paused => Some(AlertType::BudgetExhausted),
+            };
+            if let Some(kind) = kind {
+                let number = AlertId(self.state.next_alert + alerts.len() as u64);
+                alerts.push(Event::Alert(alert(number, &budget, kind, self.now)));
+            }
+            self.budgets.insert(id, budget);
+        }
+        let mut events: Vec<Event> = self.sessions.into_values().map(Event::Session).collect();
+        events.extend(self.agents.into_values().map(Event::Agent));
+        events.extend(self.budgets.into_values().map(Event::Budget));
+        let rows = &mut self.rows;
+        events.extend(self.order.iter().filter_map(|id| rows.remove(id)).map(Event::Row));
+        events.extend(self.totals.into_iter().map(|((session, agent, model), totals)| Event::Totals {
+            session,
+            agent,
+            model,
+            totals,
+        }));
+        events.extend(alerts);
+        events
+    }
+}
+
+/// A fork's copy with its usage set to 0 never stands for the message.
+fn is_blank_copy(old: &Row, seen: &Sighting) -> bool {
+    seen.usage == Usage::default() && old.usage != Usage::default()
+}

@@ -1,0 +1,85 @@
+//! Facts, with absolute values. An event is what the store writes, what subscribers read, and all that changes the
+//! state; applying one twice is applying it once.
+
+use serde::{Deserialize, Serialize};
+
+use crate::alert::Alert;
+use crate::budget::Budget;
+use crate::hold::Hold;
+use crate::ids::{AgentKey, AlertId, SessionId};
+use crate::row::{FileProgress, Row};
+use crate::session::{Agent, Session};
+use crate::time::Timestamp;
+use crate::usage::Totals;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A session is now so.
+    Session(Session),
+    /// An agent is now so.
+    Agent(Agent),
+    /// A budget is now so.
+    Budget(Budget),
+    /// A request was counted, or corrected.
+    Row(Row),
+    /// What an agent has spent on a model in a session is now so.
+    Totals {
+        /// The session.
+        session: SessionId,
+        /// The agent.
+        agent: AgentKey,
+        /// The model.
+        model: String,
+        /// The sums.
+        totals: Totals,
+    },
+    /// A transcript file has been read so far. In one commit with its rows.
+    File(FileProgress),
+    /// A hold began, or is now so.
+    Hold(Hold),
+    /// An alert was raised.
+    Alert(Alert),
+    /// Alerts were seen by a person.
+    AlertAcknowledged {
+        /// One alert; none: all up to now.
+        alert: Option<AlertId>,
+    },
+    /// An operator acted, or was refused: the audit's record.
+    Operator(OperatorRecord),
+}
+
+/// The audit's record of one act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorRecord {
+    /// The caller's id of the act.
+    pub request_id: String,
+    /// When.
+    pub at: Timestamp,
+    /// Who: user and process.
+    pub who: String,
+    /// Why, in the human's words.
+    pub reason: String,
+    /// What, in one word.
+    pub act: String,
+    /// On what.
+    pub target: String,
+    /// Tokens added, if any.
+    pub tokens: u64,
+    /// Micro-dollars added, if any.
+    pub micro_usd: u64,
+    /// Why it was refused, if it was.
+    pub refused: Option<String>,
+}
+
+impl Event {
+    /// Whether it must be on the disk before the answer that it belongs to leaves (7.1): a human's act, a pause.
+    pub fn is_durable(&self) -> bool {
+        match self {
+            Self::Operator(_) | Self::Hold(_) | Self::AlertAcknowledged { .. } => true,
+            Self::Alert(alert) => alert.alert_type != crate::alert::AlertType::WarningThreshold,
+            Self::Budget(budget) => budget.status.is_shut(),
+            Self::Session(_) | Self::Agent(_) | Self::Row(_) | Self::Totals { .. } | Self::File(_) => false,
+        }
+    }
+}

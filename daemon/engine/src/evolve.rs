@@ -1,0 +1,48 @@
+//! Applying facts. Total, without a rule in it.
+
+use crate::alert::MAX_ALERTS;
+use crate::event::Event;
+use crate::state::{MAX_ENDED_HOLDS, State};
+
+impl State {
+    /// Applies one fact; a second time changes nothing.
+    pub fn evolve(&mut self, event: &Event) {
+        match event {
+            Event::Session(session) => drop(self.sessions.insert(session.id.clone(), session.clone())),
+            Event::Agent(agent) => {
+                self.agents.insert((agent.session.clone(), agent.key.clone()), agent.clone());
+            }
+            Event::Budget(budget) => drop(self.budgets.insert(budget.id.clone(), budget.clone())),
+            Event::Row(row) => self.recent.put(row.clone()),
+            Event::Totals { session, agent, model, totals } => {
+                self.totals.insert((session.clone(), agent.clone(), model.clone()), *totals);
+            }
+            Event::File(file) => drop(self.files.insert(file.path.clone(), file.clone())),
+            Event::Hold(hold) => {
+                self.next_hold = self.next_hold.max(hold.id.0.saturating_add(1));
+                self.holds.insert(hold.id, hold.clone());
+                self.forget_ended_holds();
+            }
+            Event::Alert(alert) => {
+                self.next_alert = self.next_alert.max(alert.alert_id.0.saturating_add(1));
+                self.alerts.insert(alert.alert_id, alert.clone());
+                while self.alerts.len() > MAX_ALERTS {
+                    self.alerts.pop_first();
+                }
+            }
+            Event::AlertAcknowledged { alert } => {
+                for known in self.alerts.values_mut().filter(|a| alert.is_none_or(|id| id == a.alert_id)) {
+                    known.acknowledged = true;
+                }
+            }
+            Event::Operator(_) => {}
+        }
+    }
+
+    fn forget_ended_holds(&mut self) {
+        while self.holds.values().filter(|h| h.end.is_some()).count() > MAX_ENDED_HOLDS {
+            let oldest = self.holds.values().find(|h| h.end.is_some()).map(|h| h.id);
+            oldest.map(|id| self.holds.remove(&id));
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Holds: hooks that are kept waiting while a person decides.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AgentKey, BudgetId, HoldId, SessionId};
+use crate::table::HookEvent;
+use crate::time::Timestamp;
+
+/// A held hook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Its id.
+    pub id: HoldId,
+    /// The session that stands still.
+    pub session: SessionId,
+    /// The agent that stands still.
+    pub agent: AgentKey,
+    /// The tightest budget that holds it.
+    pub budget: BudgetId,
+    /// The event whose hook waits.
+    pub event: HookEvent,
+    /// The tool it was about to call, or had called, as a name of at most 64 characters.
+    pub tool: Option<String>,
+    /// When it began; kept over a restart of the daemon.
+    pub started: Timestamp,
+    /// When it is answered with a stop if nobody decides.
+    pub deadline: Timestamp,
+    /// Whether a person is at the client.
+    pub attended: bool,
+    /// The context that going on sends again, in tokens.
+    pub context_tokens: u64,
+    /// How it ended.
+    pub end: Option<HoldEnd>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// How a hold ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldEnd {
+    /// An operator gave more.
+    Extended,
+    /// An operator gave what it takes to finish.
+    FinishUp,
+    /// An operator began the budget anew, lifted its limit or let everything go.
+    Released,
+    /// An operator said no.
+    Declined,
+    /// Nobody answered in time.
+    RanOut,
+    /// The client interrupted it or went away.
+    ClientGone,
+}
+
+impl HoldEnd {
+    /// Whether the agent goes on.
+    pub fn goes_on(self) -> bool {
+        matches!(self, Self::Extended | Self::FinishUp | Self::Released)
+    }
+}
+
+/// The hook's time limit, less a margin: 15 s before it, or half of it below 30 s (HOOK 4). In milliseconds.
+pub fn answer_before_ms(timeout_s: u32) -> u64 {
+    let timeout_ms = u64::from(timeout_s) * 1_000;
+    if timeout_s < 30 { timeout_ms / 2 } else { timeout_ms - 15_000 }
+}

@@ -1,0 +1,147 @@
+//! What was configured, validated; the engine believes it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ratio::Ratio;
+use crate::usage::Weights;
+
+/// Whether anything is blocked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Verdicts are given.
+    Enforce,
+    /// Verdicts are decided and recorded, and everything is allowed.
+    Observe,
+}
+
+/// What happens at the limit (`TOKEN_BUDGET_ON_PAUSE`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnPause {
+    /// The agent stands still until a person decides.
+    Hold,
+    /// The turn ends.
+    Stop,
+    /// Calls are refused; the model goes on and spends.
+    Deny,
+    /// The person is asked about each call.
+    Ask,
+}
+
+/// Limits of a kind of budget. 0 means none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// Whole tokens.
+    pub tokens: u64,
+    /// Micro-dollars.
+    pub micro_usd: u64,
+}
+
+/// The settings of DESIGN section 4 that the rules need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// `TOKEN_BUDGET_ENABLED`.
+    pub enabled: bool,
+    /// `BURSAR_MODE`.
+    pub mode: Mode,
+    /// `TOKEN_BUDGET_ON_PAUSE`.
+    pub on_pause: OnPause,
+    /// `TOKEN_BUDGET_WEIGHTS`.
+    pub weights: Weights,
+    /// `TOKEN_BUDGET_SESSION_DEFAULT`, `…_USD`.
+    pub session: Limit,
+    /// `TOKEN_BUDGET_TASK_DEFAULT`, `…_USD`.
+    pub task: Limit,
+    /// `TOKEN_BUDGET_BY_TASK_TYPE`, in tokens.
+    pub by_task_type: BTreeMap<String, u64>,
+    /// `TOKEN_BUDGET_SUBAGENT_DEFAULT`, in tokens.
+    pub subagent_tokens: u64,
+    /// `TOKEN_BUDGET_ALERT_THRESHOLD`.
+    pub alert: Ratio,
+    /// `TOKEN_BUDGET_PAUSE_THRESHOLD`.
+    pub pause: Ratio,
+    /// `TOKEN_BUDGET_HARD_THRESHOLD`.
+    pub hard: Ratio,
+    /// `TOKEN_BUDGET_HOLD_SECONDS`.
+    pub hold_s: u64,
+    /// How long an unattended session is held, in seconds (`TOKEN_BUDGET_HOLD_SECONDS_UNATTENDED`).
+    pub hold_unattended_s: u64,
+    /// How many unattended sessions are held at once (4.2: a held client is 123 MB).
+    pub max_unattended_holds: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        let by_task_type = [
+            ("planning", 50_000),
+            ("implement", 100_000),
+            ("review", 30_000),
+            ("test", 50_000),
+            ("deploy", 20_000),
+            ("design", 50_000),
+        ];
+        Self {
+            enabled: true,
+            mode: Mode::Enforce,
+            on_pause: OnPause::Hold,
+            weights: Weights::default(),
+            session: Limit { tokens: 500_000, micro_usd: 0 },
+            task: Limit { tokens: 100_000, micro_usd: 0 },
+            by_task_type: by_task_type.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
+            subagent_tokens: 250_000,
+            alert: Ratio(800_000),
+            pause: Ratio::ONE,
+            hard: Ratio(1_200_000),
+            hold_s: 86_400,
+            hold_unattended_s: 900,
+            max_unattended_holds: 8,
+        }
+    }
+}
+
+/// A policy that contradicts itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// The thresholds are not in order.
+    #[error(
+        "{key}: thresholds must be 0 < alert ≤ pause ≤ 1.0 ≤ hard ≤ 10 (alert {}, pause {}, hard {})", .alert.as_f64(), .pause.as_f64(), .hard.as_f64()
+    )]
+    Thresholds {
+        /// The variable that breaks the order.
+        key: &'static str,
+        /// The alert threshold.
+        alert: Ratio,
+        /// The pause threshold.
+        pause: Ratio,
+        /// The hard threshold.
+        hard: Ratio,
+    },
+}
+
+impl Policy {
+    /// Checks the order 0 < alert ≤ pause ≤ 1.0 ≤ hard ≤ 10.
+    ///
+    /// # Errors
+    /// [`PolicyError`], naming the variable.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        let key = if self.alert.0 == 0 || self.alert > self.pause {
+            "TOKEN_BUDGET_ALERT_THRESHOLD"
+        } else if self.pause > Ratio::ONE {
+            "TOKEN_BUDGET_PAUSE_THRESHOLD"
+        } else if self.hard < Ratio::ONE || self.hard.0 > 10_000_000 {
+            "TOKEN_BUDGET_HARD_THRESHOLD"
+        } else {
+            return Ok(());
+        };
+        Err(PolicyError::Thresholds { key, alert: self.alert, pause: self.pause, hard: self.hard })
+    }
+
+    /// The token limit of a task of that type.
+    pub fn task_limit(&self, task_type: Option<&str>) -> Limit {
+        let tokens = task_type.and_then(|t| self.by_task_type.get(t)).copied();
+        Limit { tokens: tokens.unwrap_or(self.task.tokens), micro_usd: self.task.micro_usd }
+    }
+}

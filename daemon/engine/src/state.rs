@@ -1,0 +1,157 @@
+//! All that the rules remember.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::alert::Alert;
+use crate::budget::Budget;
+use crate::hold::Hold;
+use crate::ids::{AgentKey, AlertId, BudgetId, HoldId, SessionId};
+use crate::policy::Policy;
+use crate::row::{FileProgress, Recent, Row};
+use crate::session::{Agent, Session};
+use crate::usage::Totals;
+
+/// The hot state. Everything but the recent rows is loaded at start-up.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// What was configured.
+    pub policy: Policy,
+    /// Sessions.
+    pub sessions: BTreeMap<SessionId, Session>,
+    /// Agents.
+    pub agents: BTreeMap<(SessionId, AgentKey), Agent>,
+    /// Budgets.
+    pub budgets: BTreeMap<BudgetId, Budget>,
+    /// What was spent, by session, agent and model. Also of sessions that only a fork's copies name.
+    pub totals: BTreeMap<(SessionId, AgentKey, String), Totals>,
+    /// Transcript files.
+    pub files: BTreeMap<String, FileProgress>,
+    /// Holds that wait, and those that ended lately.
+    pub holds: BTreeMap<HoldId, Hold>,
+    /// Alerts, the newest [`crate::alert::MAX_ALERTS`].
+    pub alerts: BTreeMap<AlertId, Alert>,
+    /// The next hold's id.
+    pub next_hold: u64,
+    /// The next alert's id.
+    pub next_alert: u64,
+    /// Rows most lately counted: a cache of the store's.
+    pub recent: Recent,
+}
+
+/// How many ended holds the state keeps for those who ask again; older ones are in the store.
+pub const MAX_ENDED_HOLDS: usize = 1_000;
+
+impl State {
+    /// An empty state under a policy.
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            sessions: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            budgets: BTreeMap::new(),
+            totals: BTreeMap::new(),
+            files: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            alerts: BTreeMap::new(),
+            next_hold: 1,
+            next_alert: 1,
+            recent: Recent::default(),
+        }
+    }
+
+    /// The budgets that a request of this agent counts in, its own first (4.7). They need not exist yet.
+    pub fn above(&self, session: &SessionId, agent: &AgentKey) -> Vec<BudgetId> {
+        let mut ids = Vec::with_capacity(3);
+        if let AgentKey::Sub(id) = agent {
+            ids.push(BudgetId::Agent(id.clone()));
+        }
+        ids.push(BudgetId::Session(session.clone()));
+        if let Some(session) = self.sessions.get(session) {
+            let named = session.env_task.iter().filter(|t| !session.tasks.contains(*t));
+            ids.extend(session.tasks.iter().chain(named).map(|t| BudgetId::Task(t.clone())));
+        }
+        ids
+    }
+
+    /// The budgets above an agent that exist and are shut, the tightest first: exhausted before paused, then the
+    /// most used.
+    pub fn tightest_shut(&self, session: &SessionId, agent: &AgentKey) -> Option<&Budget> {
+        self.above(session, agent)
+            .iter()
+            .filter_map(|id| self.budgets.get(id))
+            .filter(|b| b.status.is_shut())
+            .max_by_key(|b| (b.status, b.utilization()))
+    }
+
+    /// Holds that still wait.
+    pub fn waiting(&self) -> impl Iterator<Item = &Hold> {
+        self.holds.values().filter(|h| h.end.is_none())
+    }
+
+    /// What is shut in a session: everybody, or these subagents (for its marker, 6.6).
+    pub fn shut_in(&self, session: &SessionId) -> (bool, BTreeSet<String>) {
+        let everybody = self.tightest_shut(session, &AgentKey::Main).is_some();
+        let agents = self
+            .agents_of(session)
+            .filter_map(|a| a.key.sub())
+            .filter(|id| {
+                self.budgets.get(&BudgetId::Agent((*id).to_owned())).is_some_and(|b| b.status.is_shut())
+            })
+            .map(str::to_owned)
+            .collect();
+        (everybody, agents)
+    }
+
+    /// The agents of a session.
+    pub fn agents_of(&self, session: &SessionId) -> impl Iterator<Item = &Agent> {
+        let from = (session.clone(), AgentKey::Main);
+        self.agents.range(from..).take_while(move |((s, _), _)| s == session).map(|(_, agent)| agent)
+    }
+
+    /// The totals of a session, by agent and model.
+    pub fn totals_of(&self, session: &SessionId) -> impl Iterator<Item = (&AgentKey, &str, &Totals)> {
+        let from = (session.clone(), AgentKey::Main, String::new());
+        self.totals
+            .range(from..)
+            .take_while(move |((s, _, _), _)| s == session)
+            .map(|((_, agent, model), totals)| (agent, model.as_str(), totals))
+    }
+
+    /// The live sessions that a budget stands above.
+    pub fn sessions_under(&self, budget: &BudgetId) -> Vec<SessionId> {
+        match budget {
+            BudgetId::Session(id) => vec![id.clone()],
+            BudgetId::Agent(agent) => self
+                .agents
+                .values()
+                .filter(|a| a.key.sub() == Some(agent))
+                .map(|a| a.session.clone())
+                .collect(),
+            BudgetId::Task(name) => {
+                let draws = |s: &&Session| s.tasks.contains(name) || s.env_task.as_ref() == Some(name);
+                self.sessions.values().filter(draws).map(|s| s.id.clone()).collect()
+            }
+            BudgetId::Project(_) | BudgetId::Host(_) | BudgetId::Fleet(_) => Vec::new(),
+        }
+    }
+
+    /// Which of these messages the state has no row of: the reader asks the store for them.
+    pub fn forgotten<'a>(&self, message_ids: impl Iterator<Item = &'a str>) -> Vec<String> {
+        message_ids.filter(|id| self.recent.get(id).is_none()).map(str::to_owned).collect()
+    }
+
+    /// The row of a message, from memory or from those that the command carries.
+    pub fn row<'a>(&'a self, message_id: &str, known: &'a [Row]) -> Option<&'a Row> {
+        self.recent.get(message_id).or_else(|| known.iter().find(|r| r.message_id == message_id))
+    }
+
+    /// The least tokens left in a budget above an agent; none where none has a limit.
+    pub fn least_left(&self, session: &SessionId, agent: &AgentKey) -> Option<u64> {
+        self.above(session, agent).iter().filter_map(|id| self.budgets.get(id)?.tokens_left()).min()
+    }
+
+    /// When the next hold runs out.
+    pub fn next_deadline(&self) -> Option<crate::time::Timestamp> {
+        self.waiting().map(|h| h.deadline).min()
+    }
+}

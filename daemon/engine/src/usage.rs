@@ -1,0 +1,142 @@
+//! Tokens, kept apart by kind, and the weights that make one number of them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The greatest number of tokens of one kind that a single request may claim; more is a hostile or broken number.
+pub const MAX_TOKENS_PER_REQUEST: u64 = 1_000_000_000;
+
+/// Millionths of a token: what budgets add up, so that fractional weights are exact.
+pub const MICRO: u64 = 1_000_000;
+
+/// The tokens of one request, or a sum of requests. Sums saturate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Input that was neither read from nor written to the cache.
+    pub input: u64,
+    /// Output.
+    pub output: u64,
+    /// Written to the cache for five minutes, and what the client did not divide.
+    pub cache_write_5m: u64,
+    /// Written to the cache for an hour.
+    pub cache_write_1h: u64,
+    /// Read from the cache.
+    pub cache_read: u64,
+}
+
+impl Usage {
+    /// The sum, kind by kind.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        self.with(other, u64::saturating_add)
+    }
+
+    /// The difference, kind by kind, never below zero.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        self.with(other, u64::saturating_sub)
+    }
+
+    /// All that was written to the cache.
+    pub fn cache_write(self) -> u64 {
+        self.cache_write_5m.saturating_add(self.cache_write_1h)
+    }
+
+    /// The size of the context after this request: everything that the next one sends again.
+    pub fn context(self) -> u64 {
+        self.input
+            .saturating_add(self.cache_write())
+            .saturating_add(self.cache_read)
+            .saturating_add(self.output)
+    }
+
+    /// Whether every number is one that a request can have.
+    pub fn is_plausible(self) -> bool {
+        [self.input, self.output, self.cache_write_5m, self.cache_write_1h, self.cache_read]
+            .into_iter()
+            .all(|n| n <= MAX_TOKENS_PER_REQUEST)
+    }
+
+    fn with(self, other: Self, op: fn(u64, u64) -> u64) -> Self {
+        Self {
+            input: op(self.input, other.input),
+            output: op(self.output, other.output),
+            cache_write_5m: op(self.cache_write_5m, other.cache_write_5m),
+            cache_write_1h: op(self.cache_write_1h, other.cache_write_1h),
+            cache_read: op(self.cache_read, other.cache_read),
+        }
+    }
+}
+
+/// What a token of each kind counts in a budget, in millionths of a token (DESIGN 3.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Weights {
+    /// Input.
+    pub input: u64,
+    /// Output.
+    pub output: u64,
+    /// Cache writes of either kind.
+    pub cache_write: u64,
+    /// Cache reads.
+    pub cache_read: u64,
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self { input: MICRO, output: MICRO, cache_write: MICRO, cache_read: 0 }
+    }
+}
+
+impl Weights {
+    /// Every token counts once, cache reads too.
+    pub const RAW: Self = Self { input: MICRO, output: MICRO, cache_write: MICRO, cache_read: MICRO };
+
+    /// The greatest weight that may be set: 1,000 tokens for one.
+    pub const MAX: u64 = 1_000 * MICRO;
+
+    /// What a request counts, in millionths of a token. Saturates.
+    pub fn weigh(&self, usage: Usage) -> u64 {
+        let part = |tokens: u64, weight: u64| u128::from(tokens) * u128::from(weight);
+        let sum = part(usage.input, self.input)
+            + part(usage.output, self.output)
+            + part(usage.cache_write(), self.cache_write)
+            + part(usage.cache_read, self.cache_read);
+        u64::try_from(sum).unwrap_or(u64::MAX)
+    }
+
+    /// The unit in words, as every budget shows it.
+    pub fn unit(&self) -> String {
+        if *self == Self::default() {
+            return "tokens, cache reads free".to_owned();
+        }
+        if *self == Self::RAW {
+            return "tokens, cache reads counted".to_owned();
+        }
+        let show = |w: u64| {
+            let text = format!("{}.{:06}", w / MICRO, w % MICRO);
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        };
+        format!(
+            "weighted tokens (input {}, output {}, cache write {}, cache read {})",
+            show(self.input),
+            show(self.output),
+            show(self.cache_write),
+            show(self.cache_read)
+        )
+    }
+}
+
+/// Totals of one agent on one model in one session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Tokens.
+    pub usage: Usage,
+    /// Micro-dollars.
+    pub micro_usd: u64,
+    /// Requests.
+    pub requests: u64,
+}
+
+/// Totals by model, for the views.
+pub type ByModel = BTreeMap<String, Totals>;
