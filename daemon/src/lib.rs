@@ -1,3 +1,24 @@
 //! The daemon that keeps the purse of coding agents, and its commands.
+//!
+//! **Architecture invariants.** Everything that happens goes through [`host::Host::submit`]. Only [`clock`] reads
+//! clocks of the system, only [`ipc::convert`] knows both the wire and the rules, and commands reach the daemon
+//! through its socket, never past it.
 
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod detach;
+pub mod gate;
+pub mod host;
+pub mod ipc;
+pub mod markers;
+pub mod payload;
+pub mod peer;
+pub mod serve;
+pub mod spool;
+pub mod store;
+pub mod tailer;
+pub mod transcript;
 pub mod view;
+pub mod views;

@@ -199,3 +199,16 @@ pub fn dollars(micro_usd: u64) -> String {
 fn plain(id: &str) -> String {
     id.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':')).take(140).collect()
 }
+
+/// The text for the model when an operator gave what it takes to finish.
+pub fn finish_up_for_the_model(figures: &Figures) -> String {
+    format!(
+        "Budget: {} used. An operator approved enough to finish: bring the work to a clean end now.",
+        used_of(figures)
+    )
+}
+
+/// The alert's sentence when a budget reaches its alert threshold.
+pub fn warned(figures: &Figures) -> String {
+    format!("{} has used {}.", plain(&figures.budget_id), used_of(figures))
+}

@@ -228,13 +228,14 @@ impl Budget {
         self.status = match (was, after) {
             (_, Level::Below) => Status::Active,
             (_, Level::Alert) => Status::Warning,
-            // A corrected row may take it back below the hard threshold.
-            (_, Level::Pause) => Status::Paused,
             (Status::Exhausted, Level::Hard) => Status::Exhausted,
             // Gradually past the hard threshold: the pause was there to be answered.
             (Status::Paused, Level::Hard) if before == Level::Pause => Status::Exhausted,
-            // A jump straight past it is held once, as paused.
-            (Status::Active | Status::Warning | Status::Paused, Level::Hard) => Status::Paused,
+            // A corrected row may take it back below the hard threshold; a jump straight past that is held once, as
+            // paused.
+            (_, Level::Pause) | (Status::Active | Status::Warning | Status::Paused, Level::Hard) => {
+                Status::Paused
+            }
         };
         self.note_crossing(was)
     }

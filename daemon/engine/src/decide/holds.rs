@@ -171,9 +171,8 @@ pub(super) fn why_shut(budget: &Budget) -> Why {
     match budget.seal {
         Some(Seal::Declined) => Why::Declined,
         Some(Seal::RanOut) => Why::RanOut,
-        Some(Seal::Shut) => Why::Paused,
         None if budget.status == crate::budget::Status::Exhausted => Why::Exhausted,
-        None => Why::Paused,
+        Some(Seal::Shut) | None => Why::Paused,
     }
 }
 

@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 use crate::usage::Usage;
 
 /// What finishing is granted beyond the context that is cached anew, in tokens (4.5).
-pub const FINISH_UP_TOKENS: u64 = 20_000;
+pub(super) const FINISH_UP_TOKENS: u64 = 20_000;
 
 pub(super) fn decide(state: &State, operator: &Operator, now: Timestamp) -> Decision {
     let outcome = match &operator.refused {

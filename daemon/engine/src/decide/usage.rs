@@ -119,9 +119,10 @@ impl<'a> Books<'a> {
             }
         }
         self.note_context(seen);
-        let (model, usage, micro_usd) = (seen.model.clone(), seen.usage, seen.micro_usd);
-        let request_id = old.request_id.clone().or_else(|| seen.request_id.clone());
-        self.put(Row { model, usage, micro_usd, request_id, ..old });
+        let mut row = old;
+        row.request_id = row.request_id.or_else(|| seen.request_id.clone());
+        (row.model, row.usage, row.micro_usd) = (seen.model.clone(), seen.usage, seen.micro_usd);
+        self.put(row);
     }
 
     /// A subagent that only its transcript tells of; its budget begins with it.

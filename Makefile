@@ -1,0 +1,34 @@
+# The commands of this house. Each can be run again.
+.PHONY: up test check bench demo help
+help:
+	@echo "make up     build everything, start the daemon, say how to hook Claude Code up"
+	@echo "make check  format, lints, unit and property tests (no Node, no client)"
+	@echo "make test   install what the tests need and run them all, the real client included"
+	@echo "make bench  measure, as ratios against fixed peers in the same run"
+
+up:
+	@.ci/need cargo cc
+	cargo build --release -p bursar
+	@.ci/build-hook
+	@target/release/bursar daemon --detach --replace
+	@echo
+	@echo "Hook Claude Code up:   target/release/bursar install --unprotected"
+	@echo "  (--unprotected: anything you run may approve more tokens; without it nobody can yet)"
+	@echo "Watch:                 target/release/bursar status"
+
+check:
+	@.ci/need cargo cc
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo test --workspace --quiet --exclude bursar-tests
+	cargo test --quiet -p bursar-tests --test tidy
+
+test:
+	@.ci/need cargo cc npm python3 tmux gzip
+	@tests/client/fetch.sh
+	cargo build --workspace --bins
+	cargo test --workspace
+
+bench:
+	@.ci/need cargo cc python3 redis-server
+	@.ci/bench

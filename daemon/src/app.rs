@@ -1,0 +1,228 @@
+//! The daemon's life: lock, load, catch up, serve, end. What it builds, in order, is what it takes down in reverse.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bursar_engine::command::Command;
+use bursar_engine::ids::HoldId;
+use bursar_engine::time::Timestamp;
+use bursar_protocol::paths::Paths;
+use rustix::fs::{FlockOperation, flock};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::host::Host;
+use crate::ipc::listener::{self, ListenError};
+use crate::markers::{self, Markers};
+use crate::serve::{Service, VerdictLog};
+use crate::spool;
+use crate::store::{Store, StoreError, Writer};
+use crate::tailer::Tailer;
+
+/// How long held hooks may take to come back after a restart: the client tries for 30 s.
+const HOLDS_COME_BACK: Duration = Duration::from_secs(35);
+
+/// How often the spool is looked at.
+const SPOOL_EVERY: Duration = Duration::from_secs(30);
+
+/// How long open connections may take to end.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Why the daemon did not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Another daemon has this state folder.
+    #[error("a daemon already serves {state}; `bursar status` shows it")]
+    AlreadyRunning {
+        /// The state folder.
+        state: PathBuf,
+    },
+    /// A folder or the socket.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Anything else about files.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What happened.
+        source: std::io::Error,
+    },
+}
+
+impl AppError {
+    /// The exit code: 75 (try again later) for a daemon that is there already, 78 (configuration) for folders, else 70.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::AlreadyRunning { .. } => 75,
+            Self::Listen(ListenError::NotPrivate { .. }) => 78,
+            Self::Listen(_) | Self::Store(_) | Self::Io { .. } => 70,
+        }
+    }
+}
+
+fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> AppError {
+    let what = what.into();
+    move |source| AppError::Io { what, source }
+}
+
+/// Runs the daemon until it is told to end.
+///
+/// # Errors
+/// [`AppError`], which says what to do.
+pub fn run(paths: Paths, config: Config) -> Result<(), AppError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(io("cannot start the runtime"))?;
+    runtime.block_on(serve(paths, config))
+}
+
+async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
+    for folder in [paths.state.clone(), paths.paused(), paths.spool()] {
+        listener::private_folder(&folder)?;
+    }
+    if let Some(run) = paths.socket.parent() {
+        listener::private_folder(run)?;
+    }
+    let _lock = lock(&paths.state)?;
+    let store = Store::open(&paths.database())?;
+    let reader = store.reader()?;
+    let state = store.load(config.policy)?;
+    let high_water = state.sessions.values().map(|s| s.last_seen).max().unwrap_or(Timestamp(0));
+    let resumable: Vec<HoldId> = state.waiting().map(|h| h.id).collect();
+    let markers = Markers::new(paths.state.clone());
+    let standing: Vec<_> = state.sessions.keys().map(|s| (s.clone(), markers::wanted(&state, s))).collect();
+    markers.restore(&standing).map_err(io("cannot restore the markers of paused sessions"))?;
+    let writer = Writer::spawn(store, Arc::new(|_| {}));
+    let clock = Clock::start(high_water);
+    let host = Arc::new(Host::new(state, clock, writer, reader, markers));
+    let tailer = Arc::new(Tailer::new(Arc::clone(&host)));
+    tailer.catch_up().await;
+
+    let cancel = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let service = Arc::new(Service {
+        host: Arc::clone(&host),
+        tailer: Arc::clone(&tailer),
+        paths: paths.clone(),
+        settings: config.settings,
+        since: clock.now().to_string(),
+        verdicts: VerdictLog::default(),
+    });
+    let bound = listener::bind(&paths.socket)?;
+    let ready = Ready::write(paths.ready()).map_err(io("cannot write the ready file"))?;
+    tracing::info!(socket = %paths.socket.display(), "serving");
+    let accepting = tokio::spawn(listener::serve(bound, Arc::clone(&service), tasks.clone(), cancel.clone()));
+    let sweeping = tokio::spawn(tailer.run());
+    let ticking = tokio::spawn(tick(Arc::clone(&host)));
+    let spooling = tokio::spawn(take_spool(Arc::clone(&host), paths.spool()));
+    tokio::spawn(give_up_holds(Arc::clone(&host), resumable));
+
+    wait_for_the_end().await.map_err(io("cannot listen for signals"))?;
+    tracing::info!("ending");
+    drop(ready);
+    cancel.cancel();
+    for task in [accepting, sweeping, ticking, spooling] {
+        task.abort();
+    }
+    tasks.close();
+    // Whoever is still talking has had its time; held hooks come back to the next daemon.
+    let _ = tokio::time::timeout(DRAIN, tasks.wait()).await;
+    // The socket's file goes only while nobody else can have bound it: the lock is still held.
+    let _ = fs::remove_file(&paths.socket);
+    tokio::task::block_in_place(|| host.writer().close());
+    Ok(())
+}
+
+fn lock(state: &Path) -> Result<File, AppError> {
+    let path = state.join("lock");
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(io(format!("cannot open {}", path.display())))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(AppError::AlreadyRunning { state: state.to_owned() }),
+        Err(e) => Err(AppError::Io { what: format!("cannot lock {}", path.display()), source: e.into() }),
+    }
+}
+
+/// The file that says that a daemon serves; it goes with it.
+#[derive(Debug)]
+struct Ready(PathBuf);
+
+impl Ready {
+    fn write(path: PathBuf) -> std::io::Result<Self> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        writeln!(file, "{}", std::process::id())?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+async fn wait_for_the_end() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(())
+}
+
+/// Ends holds whose time is over, at their time.
+async fn tick(host: Arc<Host>) {
+    loop {
+        let now = host.clock().now();
+        let next = host.look(bursar_engine::State::next_deadline);
+        // A suspended machine's timers stop with it, so no sleep is longer than a second.
+        let wait = next.map_or(1_000, |at| at.since(now).min(1_000));
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(wait)) => {}
+            () = host.deadlines.notified() => continue,
+        }
+        if host.look(|s| s.next_deadline().is_some_and(|at| at <= host.clock().now())) {
+            host.tell(&Command::Tick).await;
+        }
+    }
+}
+
+/// Holds of before the restart whose hooks did not come back are given up.
+async fn give_up_holds(host: Arc<Host>, holds: Vec<HoldId>) {
+    tokio::time::sleep(HOLDS_COME_BACK).await;
+    for hold in holds.into_iter().filter(|h| !host.is_waited_for(*h)) {
+        host.tell(&Command::HoldLost(hold)).await;
+    }
+}
+
+async fn take_spool(host: Arc<Host>, folder: PathBuf) {
+    loop {
+        match tokio::task::block_in_place(|| spool::take(&folder)) {
+            Ok(taken) => host.counters.failed_open.store(taken.failed_open, Ordering::Relaxed),
+            Err(e) => tracing::warn!(error = %e, "the spool could not be read"),
+        }
+        tokio::time::sleep(SPOOL_EVERY).await;
+    }
+}

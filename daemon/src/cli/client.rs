@@ -1,0 +1,75 @@
+//! Asking the daemon.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use bursar_protocol::message::{Query, ToDaemon};
+use bursar_protocol::paths::Paths;
+use bursar_protocol::{ProtocolError, endpoint};
+use serde::de::DeserializeOwned;
+
+use super::output::Failure;
+use crate::view::{BudgetList, ErrorView};
+
+/// How long a command waits for the daemon.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The daemon's JSON for a message, where it says yes.
+pub(super) fn ask(paths: &Paths, message: &ToDaemon) -> Result<String, Failure> {
+    match endpoint::ask(&paths.socket, message, PATIENCE) {
+        Ok((200, json)) => Ok(json),
+        Ok((status, json)) => Err(refused(status, json)),
+        Err(ProtocolError::Io(e))
+            if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
+        {
+            Err(Failure::away())
+        }
+        Err(e) => Err(Failure::no_answer(&e.to_string())),
+    }
+}
+
+/// The typed answer to a question, and its JSON as it came.
+pub(super) fn query<T: DeserializeOwned>(paths: &Paths, query: Query) -> Result<(T, String), Failure> {
+    let json = ask(paths, &ToDaemon::Query(query))?;
+    let typed = serde_json::from_str(&json).map_err(|e| {
+        Failure::no_answer(&format!("its answer does not read ({e}); is it another release?"))
+    })?;
+    Ok((typed, json))
+}
+
+fn refused(status: u16, json: String) -> Failure {
+    let error: Option<ErrorView> = serde_json::from_str(&json).ok();
+    let ambiguous = error.as_ref().is_some_and(|e| e.error == "ambiguous");
+    let exit = if status == 400 || ambiguous { 2 } else { 1 };
+    let message = error.map_or_else(|| json.clone(), |e| e.message);
+    Failure { exit, message, hint: String::new(), json: Some(json) }
+}
+
+/// A budget's whole id from what a person wrote: `session:` may be left out, and a unique beginning is enough.
+pub(super) fn budget_id(paths: &Paths, written: &str) -> Result<String, Failure> {
+    let (list, _): (BudgetList, _) = query(paths, Query::Budgets)?;
+    let ids: Vec<String> = list.budgets.iter().map(|b| b.budget_id.to_string()).collect();
+    let with_kind = format!("session:{written}");
+    if let Some(exact) = ids.iter().find(|id| **id == written || **id == with_kind) {
+        return Ok(exact.clone());
+    }
+    let name = |id: &str| id.split_once(':').map(|(_, name)| name.to_owned()).unwrap_or_default();
+    let begins =
+        |id: &&String| !written.is_empty() && (id.starts_with(written) || name(id).starts_with(written));
+    let found: Vec<&String> = ids.iter().filter(begins).collect();
+    match found.as_slice() {
+        [one] => Ok((*one).clone()),
+        [] => Err(Failure::refused(
+            "not_found",
+            &format!("there is no budget {written}"),
+            "`bursar budget list` shows them all.",
+        )),
+        several => {
+            let list = several.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(", ");
+            Err(Failure::wrong_use(
+                &format!("{written} is the beginning of several budgets: {list}"),
+                "Write more of the one you mean.",
+            ))
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! `bursar install` and `bursar uninstall`.
+
+mod client;
+mod files;
+mod record;
+mod settings;
+
+use std::path::{Path, PathBuf};
+
+use bursar_protocol::message::{OperatorAct, OperatorFrame, ToDaemon};
+use bursar_protocol::paths::Paths;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::output::{Failure, Output};
+use crate::config::Config;
+use crate::ipc::listener::private_folder;
+use client::ClientVersion;
+use record::Record;
+use settings::{Entry, SettingsText};
+
+/// Which of Claude Code's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scope {
+    /// All of this user's sessions
+    User,
+    /// This project, shared with others
+    Project,
+    /// This project, for this user
+    Local,
+}
+
+#[derive(Debug, Args)]
+struct Place {
+    /// Which of Claude Code's settings
+    #[arg(long, value_enum, default_value_t = Scope::User, conflicts_with = "settings")]
+    scope: Scope,
+    /// A settings file of your own
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+}
+
+/// `bursar install`.
+#[derive(Debug, Args)]
+pub(super) struct InstallArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Show what would be written, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Decide and record, but block nothing
+    #[arg(long)]
+    observe: bool,
+    /// Anything that you run may approve more: no operator's passphrase
+    #[arg(long)]
+    unprotected: bool,
+    /// The hook client to copy (else the one beside this program)
+    #[arg(long, value_name = "PATH")]
+    hook_client: Option<PathBuf>,
+}
+
+/// `bursar uninstall`.
+#[derive(Debug, Args)]
+pub(super) struct UninstallArgs {
+    #[command(flatten)]
+    place: Place,
+}
+
+fn failed(e: impl std::fmt::Display) -> Failure {
+    Failure::refused("install", &e.to_string(), "Nothing was changed.")
+}
+
+impl Place {
+    fn file(&self) -> Result<PathBuf, Failure> {
+        let here = || std::env::current_dir().map_err(failed);
+        if let Some(file) = &self.settings {
+            return Ok(here()?.join(file));
+        }
+        match self.scope {
+            Scope::User => {
+                let dir = super::env("CLAUDE_CONFIG_DIR").map(PathBuf::from);
+                let home = || super::env("HOME").map(|h| Path::new(&h).join(".claude"));
+                let dir = dir
+                    .or_else(home)
+                    .ok_or_else(|| Failure::wrong_use("HOME is not set", "Name the file with --settings."))?;
+                Ok(dir.join("settings.json"))
+            }
+            Scope::Project => Ok(here()?.join(".claude/settings.json")),
+            Scope::Local => Ok(here()?.join(".claude/settings.local.json")),
+        }
+    }
+}
+
+pub(super) fn install(paths: &Paths, args: &InstallArgs, output: &Output) -> Result<(), Failure> {
+    let config = Config::load(super::env, &paths.config)
+        .map_err(|e| Failure::wrong_use(&e.to_string(), "Mend it, then install again."))?;
+    let file = files::target(&args.place.file()?);
+    let version = ClientVersion::find();
+    let entry = Entry {
+        hook_client: paths.hook_client(),
+        socket: paths.socket.clone(),
+        state: paths.state.clone(),
+        hold_s: config.policy.hold_s,
+    };
+    let before = files::read(&file).map_err(failed)?;
+    let parsed = SettingsText::parse(before.as_deref().unwrap_or("{}")).map_err(|why| {
+        Failure::refused(
+            "settings",
+            &format!("{} {why}; it was left as it is", file.display()),
+            "Mend it, then install again.",
+        )
+    })?;
+    let after = parsed.with(&entry, &version.events());
+    if args.dry_run {
+        output.line(&format!("{} would read:", file.display()));
+        output.line(&after);
+        return Ok(());
+    }
+    private_folder(&paths.state).map_err(failed)?;
+    let from = hook_client(args)?;
+    files::copy_program(&from, &paths.hook_client()).map_err(failed)?;
+    let mut record = Record::load(&paths.state);
+    record.note(&file, before.as_deref(), &parsed.without(&entry), &after);
+    record.save(&paths.state).map_err(failed)?;
+    if let Some(before) = before.as_deref().filter(|b| *b != after) {
+        files::back_up(&file, before).map_err(failed)?;
+    }
+    files::write(&file, &after).map_err(failed)?;
+    if args.observe {
+        files::set_in_config(&paths.config, "BURSAR_MODE", "observe").map_err(failed)?;
+    }
+    if args.unprotected {
+        let text = json!({ "level": "unprotected", "since": jiff::Timestamp::now().to_string() }).to_string();
+        files::write_private(&paths.state.join("operator.json"), &text).map_err(failed)?;
+    }
+    say_what_is_true(paths, args, &file, &version, output);
+    output.json(
+        &json!({ "settings": file, "client_version": version.text(), "events": version.names() }).to_string(),
+    );
+    Ok(())
+}
+
+fn hook_client(args: &InstallArgs) -> Result<PathBuf, Failure> {
+    let found = args.hook_client.clone().or_else(|| super::beside_this_program("bursar-hook"));
+    found.filter(|p| p.is_file()).ok_or_else(|| {
+        Failure::refused(
+            "hook_client",
+            "the hook client `bursar-hook` is not beside this program",
+            "Build it (`make up` does), or name it with --hook-client.",
+        )
+    })
+}
+
+fn say_what_is_true(
+    paths: &Paths,
+    args: &InstallArgs,
+    file: &Path,
+    version: &ClientVersion,
+    output: &Output,
+) {
+    output.line(&format!("Claude Code asks Bursar now, by {}.", file.display()));
+    output.line(&version.sentence());
+    if args.observe {
+        output.line(
+            "Observing: verdicts are recorded, nothing is blocked. Restart the daemon for it to take hold.",
+        );
+    }
+    if args.unprotected {
+        output.line("Unprotected: anything that you run, your agents too, may approve more tokens. An agent's own shell is refused, which slows it down and no more.");
+    } else if !paths.state.join("operator.json").exists() {
+        output.line("Locked: at its limit a session stands still, and nobody can approve more yet, since this version cannot set an operator's passphrase. `bursar install --unprotected` lets anything that you run approve.");
+    }
+    output.line("Undo it with `bursar uninstall` (with the same --scope or --settings).");
+}
+
+pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs, output: &Output) -> Result<(), Failure> {
+    let file = files::target(&args.place.file()?);
+    let mut record = Record::load(&paths.state);
+    let now = files::read(&file).map_err(failed)?;
+    let entry = Entry { hook_client: paths.hook_client(), ..Entry::default() };
+    let restored = match (&now, record.of(&file)) {
+        // Nothing has changed since: back to the very bytes.
+        (Some(text), Some(known)) if *text == known.after => known.before.clone(),
+        (Some(text), _) => {
+            let parsed = SettingsText::parse(text).map_err(|why| {
+                Failure::refused(
+                    "settings",
+                    &format!("{} {why}; it was left as it is", file.display()),
+                    "Mend it, then uninstall again.",
+                )
+            })?;
+            Some(if parsed.has(&entry) { parsed.without(&entry) } else { text.clone() })
+        }
+        (None, _) => None,
+    };
+    match &restored {
+        Some(text) => files::write(&file, text).map_err(failed)?,
+        None => files::remove(&file).map_err(failed)?,
+    }
+    record.forget(&file);
+    record.save(&paths.state).map_err(failed)?;
+    release(paths);
+    if record.is_empty() {
+        files::remove_markers(&paths.paused()).map_err(failed)?;
+        files::remove(&paths.hook_client()).map_err(failed)?;
+    }
+    output.line(&format!(
+        "Claude Code no longer asks Bursar by {}. What was counted stays in {}.",
+        file.display(),
+        paths.state.display()
+    ));
+    output.json(&json!({ "settings": file }).to_string());
+    Ok(())
+}
+
+/// Lets go whoever is held, if a daemon serves and lets us; the markers go in any case.
+fn release(paths: &Paths) {
+    let frame = OperatorFrame {
+        request_id: uuid::Uuid::now_v7().to_string(),
+        reason: "uninstalled".to_owned(),
+        in_agent_shell: std::env::var_os("CLAUDECODE").is_some(),
+        act: OperatorAct::Release,
+    };
+    let _ = super::client::ask(paths, &ToDaemon::Operator(frame));
+}

@@ -1,0 +1,205 @@
+//! The commands. Each is a client of the socket; `daemon` is the daemon itself.
+
+mod act;
+mod client;
+mod daemon;
+mod install;
+mod output;
+mod show;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bursar_protocol::message::{OperatorAct, Query};
+use bursar_protocol::paths::Paths;
+use clap::{Args, Parser, Subcommand};
+
+use output::{Color, Failure, Output};
+
+/// Keeps the purse of coding agents: counts what Claude Code sessions spend, holds them at their limit, and lets them
+/// go on when you say so.
+#[derive(Debug, Parser)]
+#[command(name = "bursar", version, max_term_width = 100)]
+struct Cli {
+    /// Print the daemon's JSON instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve (in the foreground, or detached)
+    Daemon(DaemonArgs),
+    /// Put the hooks into Claude Code's settings
+    Install(install::InstallArgs),
+    /// Take the hooks out of Claude Code's settings again
+    Uninstall(install::UninstallArgs),
+    /// What the daemon is doing, and where each setting comes from
+    Status,
+    /// List sessions, or show one
+    Sessions(SessionsArgs),
+    /// Budgets: list, show, extend, finish, reset, decline, set
+    Budget {
+        #[command(subcommand)]
+        verb: BudgetVerb,
+    },
+    /// Alerts: list, acknowledge
+    Alerts {
+        #[command(subcommand)]
+        verb: AlertsVerb,
+    },
+    /// The last verdicts, and why
+    Hooks {
+        /// How many
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// Who waits for you
+    Waiting,
+    /// Approve more for what waits: `bursar extend +100k`
+    Extend(act::ShortExtend),
+    /// Approve just enough to finish
+    Finish(act::Target),
+    /// Stop what waits (the same as `budget decline`)
+    Stop(act::Target),
+}
+
+#[derive(Debug, Args)]
+struct DaemonArgs {
+    /// Go into the background and return once it serves
+    #[arg(long)]
+    detach: bool,
+    /// With --detach: take the place of the daemon that serves here
+    #[arg(long, requires = "detach")]
+    replace: bool,
+}
+
+#[derive(Debug, Args)]
+struct SessionsArgs {
+    #[command(subcommand)]
+    verb: Option<SessionsVerb>,
+    /// Also those that ended
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum SessionsVerb {
+    /// One session: its tokens by kind, model and agent
+    Show {
+        /// Its id, or a beginning of it that is unique
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum BudgetVerb {
+    /// All budgets
+    List,
+    /// One budget
+    Show {
+        /// Its id; `session:` may be left out, and a unique beginning is enough
+        id: String,
+    },
+    /// Add tokens to a budget's limit
+    Extend(act::LongExtend),
+    /// Approve just enough to finish
+    Finish(act::Target),
+    /// Begin a budget anew at zero
+    Reset(act::NamedTarget),
+    /// Stop what a budget holds and keep it shut
+    Decline(act::Target),
+    /// Set a budget's limits, or shut it at once
+    Set(act::SetArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum AlertsVerb {
+    /// Alerts not yet seen
+    List {
+        /// Also those seen
+        #[arg(long)]
+        all: bool,
+    },
+    /// Mark an alert as seen; without an id all of them
+    Acknowledge {
+        /// The alert's id
+        id: Option<String>,
+    },
+}
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    run_with(std::env::args_os())
+}
+
+fn run_with(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version are answers, everything else is wrong use.
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let output = Output::new(cli.json, cli.color);
+    match dispatch(cli.command, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => output.fail(&failure),
+    }
+}
+
+fn dispatch(command: Command, output: &Output) -> Result<(), Failure> {
+    let paths = Paths::from_env(env).map_err(|e| Failure::wrong_use(&e.to_string(), ""))?;
+    match command {
+        Command::Daemon(args) => daemon::run(paths, args.detach, args.replace, output),
+        Command::Install(args) => install::install(&paths, &args, output),
+        Command::Uninstall(args) => install::uninstall(&paths, &args, output),
+        Command::Status => show::status(&paths, output),
+        Command::Sessions(SessionsArgs { verb: None, all }) => show::sessions(&paths, all, output),
+        Command::Sessions(SessionsArgs { verb: Some(SessionsVerb::Show { id }), .. }) => {
+            show::session(&paths, &id, output)
+        }
+        Command::Budget { verb } => budget(&paths, verb, output),
+        Command::Alerts { verb: AlertsVerb::List { all } } => show::alerts(&paths, all, output),
+        Command::Alerts { verb: AlertsVerb::Acknowledge { id } } => {
+            act::act(&paths, OperatorAct::AcknowledgeAlert { alert_id: id }, &act::Words::default(), output)
+        }
+        Command::Hooks { limit } => show::hooks(&paths, limit, output),
+        Command::Waiting => show::waiting(&paths, output),
+        Command::Extend(args) => act::short_extend(&paths, &args, output),
+        Command::Finish(target) => act::finish(&paths, &target, output),
+        Command::Stop(target) => act::decline(&paths, &target, output),
+    }
+}
+
+fn budget(paths: &Paths, verb: BudgetVerb, output: &Output) -> Result<(), Failure> {
+    match verb {
+        BudgetVerb::List => show::budgets(paths, output),
+        BudgetVerb::Show { id } => {
+            let id = client::budget_id(paths, &id)?;
+            show::budget(paths, Query::Budget { id }, output)
+        }
+        BudgetVerb::Extend(args) => act::long_extend(paths, &args, output),
+        BudgetVerb::Finish(target) => act::finish(paths, &target, output),
+        BudgetVerb::Reset(target) => act::reset(paths, &target, output),
+        BudgetVerb::Decline(target) => act::decline(paths, &target, output),
+        BudgetVerb::Set(args) => act::set(paths, &args, output),
+    }
+}
+
+/// A variable of the environment; one that is not text counts as unset.
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The folder of this executable, where the hook client stands beside it.
+fn beside_this_program(name: &str) -> Option<PathBuf> {
+    Some(std::env::current_exe().ok()?.canonicalize().ok()?.parent()?.join(name))
+}

@@ -1,0 +1,310 @@
+//! What a human reads: status, sessions, budgets, alerts, verdicts, and who waits.
+
+use bursar_engine::budget::Status;
+use bursar_engine::records::BudgetState;
+use bursar_protocol::answer::grouped;
+use bursar_protocol::message::Query;
+use bursar_protocol::paths::Paths;
+
+use super::client::query;
+use super::output::{Failure, Output, Tone, ago, short, span};
+use crate::view::{
+    AlertList, BudgetList, HoldList, SessionList, SessionView, StatusView, UsageView, VerdictList,
+};
+
+/// As many characters of an id as tell sessions apart in a table.
+const SHORT_ID: usize = 8;
+
+fn plain(text: impl Into<String>) -> (Tone, String) {
+    (Tone::Plain, text.into())
+}
+
+fn dim(text: impl Into<String>) -> (Tone, String) {
+    (Tone::Dim, text.into())
+}
+
+fn short_id(id: &str) -> String {
+    let (kind, name) = id.split_once(':').map_or((String::new(), id), |(k, n)| (format!("{k}:"), n));
+    format!("{kind}{}", name.chars().take(SHORT_ID).collect::<String>())
+}
+
+fn status_cell(status: Status) -> (Tone, String) {
+    let tone = match status {
+        Status::Active => Tone::Good,
+        Status::Warning => Tone::Warn,
+        Status::Paused | Status::Exhausted => Tone::Bad,
+    };
+    (tone, status.name().to_owned())
+}
+
+fn used_of(budget: &BudgetState) -> String {
+    if budget.max_tokens == 0 {
+        return format!("{} (no limit)", short(budget.tokens_used));
+    }
+    format!("{} / {}", short(budget.tokens_used), short(budget.max_tokens))
+}
+
+fn percent(budget: &BudgetState) -> String {
+    if budget.max_tokens == 0 && budget.max_micro_usd == 0 {
+        return "–".to_owned();
+    }
+    format!("{:.0}%", budget.utilization.as_f64() * 100.0)
+}
+
+pub(super) fn status(paths: &Paths, output: &Output) -> Result<(), Failure> {
+    let (s, json): (StatusView, _) = query(paths, Query::Status)?;
+    if output.json(&json) {
+        return Ok(());
+    }
+    let waits = match s.holds {
+        0 => "Nobody waits for you.".to_owned(),
+        1 => output.tint(Tone::Bad, "1 agent waits for you: `bursar waiting`."),
+        n => output.tint(Tone::Bad, &format!("{n} agents wait for you: `bursar waiting`.")),
+    };
+    output.line(&waits);
+    output.line(&format!(
+        "Bursar {} serves since {} (process {}), mode {}.",
+        s.version,
+        ago(&s.since),
+        s.pid,
+        s.mode
+    ));
+    for wrong in &s.degraded {
+        output.line(&output.tint(Tone::Bad, &format!("degraded: {}", super::output::clean(wrong))));
+    }
+    output.line(&format!(
+        "{} live sessions, {} alerts not seen, {} hooks answered, {} malformed, {} let through without a daemon.",
+        s.sessions, s.alerts, s.hooks, s.malformed, s.failed_open
+    ));
+    let operator = if s.operator == "unprotected" {
+        "Anything that this user runs may approve more (installed --unprotected)."
+    } else {
+        "Nobody may approve more: `bursar install --unprotected` lets anything that you run."
+    };
+    output.line(operator);
+    output.line(&format!("Circuits: {}.", s.circuits));
+    output.line(&format!("State: {} ({} KiB), socket: {}", s.state, s.store_bytes / 1_024, s.socket));
+    output.line("");
+    let rows: Vec<_> = s
+        .settings
+        .iter()
+        .map(|v| {
+            let source = if v.source == "default" { dim(&v.source) } else { plain(&v.source) };
+            vec![plain(&v.name), plain(&v.value), source]
+        })
+        .collect();
+    output.table(&["setting", "value", "source"], &[], &rows);
+    Ok(())
+}
+
+pub(super) fn sessions(paths: &Paths, all: bool, output: &Output) -> Result<(), Failure> {
+    let (list, json): (SessionList, _) = query(paths, Query::Sessions { all })?;
+    if output.json(&json) {
+        return Ok(());
+    }
+    if list.sessions.is_empty() {
+        output.line(
+            "No sessions. After `bursar install` every Claude Code session shows up here at its first hook.",
+        );
+        return Ok(());
+    }
+    let row = |s: &SessionView| {
+        let tone = if s.state == "held" { Tone::Bad } else { Tone::Plain };
+        vec![
+            plain(short_id(&s.session_id)),
+            plain(s.project.clone().unwrap_or_default()),
+            (tone, s.state.clone()),
+            plain(s.budget.as_ref().map_or_else(String::new, used_of)),
+            plain(s.budget.as_ref().map_or_else(String::new, percent)),
+            plain(s.requests.to_string()),
+            plain(s.agents.len().to_string()),
+            dim(ago(&s.last_seen)),
+        ]
+    };
+    let rows: Vec<_> = list.sessions.iter().map(row).collect();
+    let header = ["session", "project", "state", "tokens", "used", "requests", "agents", "last hook"];
+    output.table(&header, &[3, 4, 5, 6], &rows);
+    Ok(())
+}
+
+fn usage_cells(usage: &UsageView, requests: u64) -> Vec<(Tone, String)> {
+    vec![
+        plain(grouped(usage.input_tokens)),
+        plain(grouped(usage.output_tokens)),
+        plain(grouped(usage.cache_creation_input_tokens)),
+        plain(grouped(usage.cache_read_input_tokens)),
+        plain(requests.to_string()),
+    ]
+}
+
+pub(super) fn session(paths: &Paths, id: &str, output: &Output) -> Result<(), Failure> {
+    let (s, json): (SessionView, _) = query(paths, Query::Session { id: id.to_owned() })?;
+    if output.json(&json) {
+        return Ok(());
+    }
+    output.line(&format!(
+        "Session {} ({}), {}",
+        s.session_id,
+        s.project.as_deref().unwrap_or("no project"),
+        s.state
+    ));
+    output.line(&format!("First hook {}, last hook {}", ago(&s.first_seen), ago(&s.last_seen)));
+    if let Some(budget) = &s.budget {
+        output.line(&format!(
+            "Budget {}: {} of {} tokens ({}), {}",
+            budget.budget_id,
+            grouped(budget.tokens_used),
+            if budget.max_tokens == 0 { "no limit".to_owned() } else { grouped(budget.max_tokens) },
+            budget.unit,
+            budget.status.name()
+        ));
+    }
+    if s.bad_lines > 0 {
+        output.line(&format!(
+            "≥ {} lines of its transcripts could not be used: totals are a lower bound.",
+            s.bad_lines
+        ));
+    }
+    output.line("");
+    let mut rows = Vec::new();
+    for agent in &s.agents {
+        let name = agent.agent_type.as_ref().filter(|t| !t.is_empty());
+        let shown = name.map_or_else(|| agent.agent.clone(), |t| format!("{} ({t})", short_id(&agent.agent)));
+        for model in &agent.models {
+            let mut row = vec![plain(shown.clone()), plain(model.model.clone())];
+            row.extend(usage_cells(&model.usage, model.requests));
+            rows.push(row);
+        }
+    }
+    let mut total = vec![plain("total"), plain("")];
+    total.extend(usage_cells(&s.usage, s.requests));
+    rows.push(total);
+    let header = ["agent", "model", "input", "output", "cache written", "cache read", "requests"];
+    output.table(&header, &[2, 3, 4, 5, 6], &rows);
+    Ok(())
+}
+
+fn budget_row(b: &BudgetState) -> Vec<(Tone, String)> {
+    vec![
+        plain(b.budget_id.to_string()),
+        plain(b.agent.clone()),
+        plain(used_of(b)),
+        plain(percent(b)),
+        status_cell(b.status),
+        dim(ago(&b.last_updated)),
+    ]
+}
+
+pub(super) fn budgets(paths: &Paths, output: &Output) -> Result<(), Failure> {
+    let (list, json): (BudgetList, _) = query(paths, Query::Budgets)?;
+    if output.json(&json) {
+        return Ok(());
+    }
+    if list.budgets.is_empty() {
+        output.line("No budgets. One begins with each session's first hook.");
+        return Ok(());
+    }
+    let rows: Vec<_> = list.budgets.iter().map(budget_row).collect();
+    output.table(&["budget", "agent", "tokens", "used", "status", "changed"], &[2, 3], &rows);
+    Ok(())
+}
+
+pub(super) fn budget(paths: &Paths, question: Query, output: &Output) -> Result<(), Failure> {
+    let (b, json): (BudgetState, _) = query(paths, question)?;
+    if output.json(&json) {
+        return Ok(());
+    }
+    output.table(&["budget", "agent", "tokens", "used", "status", "changed"], &[2, 3], &[budget_row(&b)]);
+    output.line(&format!("{} tokens left ({})", grouped(b.remaining), b.unit));
+    Ok(())
+}
+
+pub(super) fn waiting(paths: &Paths, output: &Output) -> Result<(), Failure> {
+    let (list, json): (HoldList, _) = query(paths, Query::Holds)?;
+    if output.json(&json) {
+        return Ok(());
+    }
+    if list.holds.is_empty() {
+        output.line("Nobody waits for you.");
+        return Ok(());
+    }
+    let rows: Vec<_> = list
+        .holds
+        .iter()
+        .map(|h| {
+            let doing = h.tool.as_ref().map_or_else(|| h.event.clone(), |t| format!("{} {t}", h.event));
+            vec![
+                plain(h.project.clone().unwrap_or_else(|| short_id(&h.session_id))),
+                plain(if h.agent == "main" { h.agent.clone() } else { short_id(&h.agent) }),
+                plain(doing),
+                (Tone::Bad, span(h.held_seconds)),
+                plain(h.budget.as_ref().map_or_else(String::new, used_of)),
+                plain(h.budget_id.clone()),
+            ]
+        })
+        .collect();
+    output.table(&["project", "agent", "held at", "for", "tokens", "budget"], &[3, 4], &rows);
+    output.line("");
+    let mut ids: Vec<&str> = list.holds.iter().map(|h| h.budget_id.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if let [_] = ids.as_slice() {
+        output.line("Approve with `bursar extend +100k`, let it finish with `bursar finish`, stop it with `bursar stop`.");
+    } else {
+        for id in ids {
+            output.line(&format!("Approve with `bursar extend {id} +100k`"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn alerts(paths: &Paths, all: bool, output: &Output) -> Result<(), Failure> {
+    let (list, json): (AlertList, _) = query(paths, Query::Alerts { all })?;
+    if output.json(&json) {
+        return Ok(());
+    }
+    if list.alerts.is_empty() {
+        output.line("No alerts.");
+        return Ok(());
+    }
+    let rows: Vec<_> = list
+        .alerts
+        .iter()
+        .map(|a| {
+            let seen = if a.acknowledged { dim("seen") } else { (Tone::Warn, "new".to_owned()) };
+            vec![plain(a.alert_id.clone()), seen, dim(ago(&a.timestamp)), plain(a.message.clone())]
+        })
+        .collect();
+    output.table(&["alert", "", "when", "what"], &[], &rows);
+    Ok(())
+}
+
+pub(super) fn hooks(paths: &Paths, limit: u32, output: &Output) -> Result<(), Failure> {
+    let (list, json): (VerdictList, _) = query(paths, Query::Hooks { limit })?;
+    if output.json(&json) {
+        return Ok(());
+    }
+    if list.verdicts.is_empty() {
+        output.line("No hook has been answered since the daemon started.");
+        return Ok(());
+    }
+    let rows: Vec<_> = list
+        .verdicts
+        .iter()
+        .map(|v| {
+            let verdict =
+                v.would.as_ref().map_or_else(|| v.verdict.clone(), |w| format!("{} (would {w})", v.verdict));
+            let tone = if v.verdict == "allow" { Tone::Plain } else { Tone::Warn };
+            vec![
+                dim(ago(&v.at)),
+                plain(short_id(&v.session_id)),
+                plain(short_id(&v.agent)),
+                plain(v.tool.as_ref().map_or_else(|| v.event.clone(), |t| format!("{} {t}", v.event))),
+                (tone, verdict),
+                plain(v.reason.clone().unwrap_or_default()),
+            ]
+        })
+        .collect();
+    output.table(&["when", "session", "agent", "hook", "verdict", "why"], &[], &rows);
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! The configuration: `/etc/bursar/config.toml`, the user's file, the environment; one name for each setting.
+
+mod amount;
+mod keys;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bursar_engine::policy::{Mode, OnPause, Policy, PolicyError};
+
+use crate::view::SettingView;
+use keys::{KEYS, Key};
+
+pub use amount::{AmountError, parse_amount, parse_dollars};
+
+/// The configuration that an administrator sets for all users of a machine.
+pub const SYSTEM_FILE: &str = "/etc/bursar/config.toml";
+
+/// A value that cannot serve. The daemon does not start with it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A bad value.
+    #[error("{key} = {value:?} ({origin}): {why}")]
+    Value {
+        /// The setting.
+        key: String,
+        /// What was written.
+        value: String,
+        /// Where.
+        origin: String,
+        /// What is wrong, and what would be right.
+        why: String,
+    },
+    /// A setting that does not exist.
+    #[error("{file}: there is no setting {key}{}", hint.map(|h| format!("; did you mean {h}?")).unwrap_or_default())]
+    Unknown {
+        /// The file.
+        file: String,
+        /// What was written.
+        key: String,
+        /// The nearest setting.
+        hint: Option<&'static str>,
+    },
+    /// A file that is no TOML.
+    #[error("{file}: {why}")]
+    File {
+        /// The file.
+        file: String,
+        /// What the parser says.
+        why: String,
+    },
+    /// Values that contradict each other.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+}
+
+/// The breaker's settings: validated now, used once the breaker is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CircuitPolicy {
+    /// `CIRCUIT_BREAKER_ENABLED`.
+    pub enabled: bool,
+    /// `CIRCUIT_BREAKER_PROFILE`: `evidence`, `strict` or `off`.
+    pub profile: String,
+    /// `CIRCUIT_BREAKER_MAX_ITERATIONS`; none: by profile; 0: no limit.
+    pub max_iterations: Option<u64>,
+    /// `CIRCUIT_BREAKER_DUPLICATE_THRESHOLD`; 0: no limit, 1 counts as 2.
+    pub duplicate_threshold: u64,
+    /// `CIRCUIT_BREAKER_RAPID_FIRE_WINDOW`, in seconds.
+    pub rapid_fire_window_s: u64,
+    /// `CIRCUIT_BREAKER_RAPID_FIRE_THRESHOLD`; none: by profile.
+    pub rapid_fire_threshold: Option<u64>,
+    /// `CIRCUIT_BREAKER_COOLDOWN`, in seconds.
+    pub cooldown_s: u64,
+}
+
+impl Default for CircuitPolicy {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            profile: "evidence".to_owned(),
+            max_iterations: None,
+            duplicate_threshold: 5,
+            rapid_fire_window_s: 10,
+            rapid_fire_threshold: None,
+            cooldown_s: 60,
+        }
+    }
+}
+
+/// A whole, valid configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Config {
+    /// What the rules need.
+    pub policy: Policy,
+    /// The breaker's.
+    pub circuits: CircuitPolicy,
+    /// Every setting and where it comes from.
+    pub settings: Vec<SettingView>,
+}
+
+impl Config {
+    /// Loads the configuration from the system's file, the user's file and the environment that `env` knows.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the setting, its value and its source.
+    pub fn load(env: impl Fn(&str) -> Option<String>, user_file: &Path) -> Result<Self, ConfigError> {
+        Self::from_sources(env, Path::new(SYSTEM_FILE), user_file)
+    }
+
+    /// As [`Config::load`], with the system's file elsewhere.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn from_sources(
+        env: impl Fn(&str) -> Option<String>,
+        system_file: &Path,
+        user_file: &Path,
+    ) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        let mut origins: BTreeMap<&str, String> = BTreeMap::new();
+        for (key, value) in read(user_file)? {
+            config.set(key, &value, &user_file.display().to_string())?;
+            origins.insert(key.name, user_file.display().to_string());
+        }
+        for key in &KEYS {
+            if let Some(value) = env(key.name).filter(|v| !v.is_empty()) {
+                config.set(key, &value, "environment")?;
+                origins.insert(key.name, "environment".to_owned());
+            }
+        }
+        // The administrator's values stand; what the user set may only be tighter.
+        for (key, value) in read(system_file)? {
+            let mut system = config.clone();
+            system.set(key, &value, &system_file.display().to_string())?;
+            let user_is_tighter = origins.contains_key(key.name) && (key.tighter)(&config, &system);
+            if !user_is_tighter {
+                config = system;
+                origins.insert(key.name, system_file.display().to_string());
+            }
+        }
+        config.policy.check()?;
+        config.settings = KEYS.iter().map(|key| config.view(key, &origins)).collect();
+        Ok(config)
+    }
+
+    fn set(&mut self, key: &Key, value: &str, origin: &str) -> Result<(), ConfigError> {
+        (key.set)(self, value.trim()).map_err(|why| ConfigError::Value {
+            key: key.name.to_owned(),
+            value: value.to_owned(),
+            origin: origin.to_owned(),
+            why,
+        })
+    }
+
+    fn view(&self, key: &Key, origins: &BTreeMap<&str, String>) -> SettingView {
+        SettingView {
+            name: key.name.to_owned(),
+            value: (key.get)(self),
+            source: origins.get(key.name).cloned().unwrap_or_else(|| "default".to_owned()),
+        }
+    }
+}
+
+/// The settings of a file; none where it is not there.
+fn read(file: &Path) -> Result<Vec<(&'static Key, String)>, ConfigError> {
+    let name = || file.display().to_string();
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(ConfigError::File { file: name(), why: e.to_string() }),
+    };
+    let table: toml::Table =
+        text.parse().map_err(|e: toml::de::Error| ConfigError::File { file: name(), why: e.to_string() })?;
+    table
+        .into_iter()
+        .map(|(key, value)| match KEYS.iter().find(|k| k.name == key) {
+            Some(known) => Ok((known, plain(&value))),
+            None => Err(ConfigError::Unknown { file: name(), hint: nearest(&key), key }),
+        })
+        .collect()
+}
+
+/// A value as it would stand in the environment: a table as `key=value,…`.
+fn plain(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Table(table) => {
+            table.iter().map(|(k, v)| format!("{k}={}", plain(v))).collect::<Vec<_>>().join(",")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The setting whose name differs from `key` in the fewest letters, if not in many.
+fn nearest(key: &str) -> Option<&'static str> {
+    let near = KEYS.iter().map(|k| (distance(&key.to_uppercase(), k.name), k.name)).min()?;
+    (near.0 <= 5).then_some(near.1)
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let step = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = std::mem::replace(&mut row[j + 1], step);
+        }
+    }
+    row[b.len()]
+}
+
+/// The user's configuration file for a set of paths.
+pub fn user_file(paths: &bursar_protocol::paths::Paths) -> PathBuf {
+    paths.config.clone()
+}
+
+pub(crate) fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Observe => "observe",
+    }
+}
+
+pub(crate) fn on_pause_name(on_pause: OnPause) -> &'static str {
+    match on_pause {
+        OnPause::Hold => "hold",
+        OnPause::Stop => "stop",
+        OnPause::Deny => "deny",
+        OnPause::Ask => "ask",
+    }
+}
+
+#[cfg(test)]
+mod tests;

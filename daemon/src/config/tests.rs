@@ -1,0 +1,132 @@
+use std::collections::HashMap;
+use std::path::Path;
+
+use bursar_engine::policy::{Mode, OnPause};
+use bursar_engine::ratio::Ratio;
+use bursar_engine::usage::Weights;
+
+use super::Config;
+
+fn load(env: &[(&str, &str)], system: &str, user: &str) -> Result<Config, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        if !text.is_empty() {
+            std::fs::write(&path, text).unwrap();
+        }
+        path
+    };
+    let (system, user) = (write("system.toml", system), write("user.toml", user));
+    let env: HashMap<&str, &str> = env.iter().copied().collect();
+    Config::from_sources(|k| env.get(k).map(|v| (*v).to_owned()), &system, &user).map_err(|e| e.to_string())
+}
+
+fn from_env(env: &[(&str, &str)]) -> Result<Config, String> {
+    load(env, "", "")
+}
+
+#[test]
+fn the_defaults_are_the_designs() {
+    let config = from_env(&[]).unwrap();
+    let p = &config.policy;
+    assert!(p.enabled && p.mode == Mode::Enforce && p.on_pause == OnPause::Hold);
+    assert_eq!((p.session.tokens, p.task.tokens, p.subagent_tokens), (500_000, 100_000, 250_000));
+    assert_eq!((p.alert, p.pause, p.hard), (Ratio(800_000), Ratio::ONE, Ratio(1_200_000)));
+    assert_eq!((p.hold_s, p.hold_unattended_s), (86_400, 900));
+    assert_eq!(p.weights, Weights::default());
+    assert_eq!(config.circuits, super::CircuitPolicy::default());
+    assert!(config.settings.iter().all(|s| s.source == "default"));
+}
+
+#[test]
+fn each_task_type_has_its_budget() {
+    let policy = from_env(&[("TOKEN_BUDGET_BY_TASK_TYPE", "review=7k, own=3")]).unwrap().policy;
+    let tokens = |t: Option<&str>| policy.task_limit(t).tokens;
+    for (name, limit) in [("planning", 50_000), ("implement", 100_000), ("review", 7_000), ("test", 50_000)] {
+        assert_eq!(tokens(Some(name)), limit, "{name}");
+    }
+    assert_eq!((tokens(Some("own")), tokens(Some("unheard-of")), tokens(None)), (3, 100_000, 100_000));
+}
+
+#[test]
+fn booleans_read_in_every_usual_way() {
+    for (text, value) in [
+        ("true", true),
+        ("1", true),
+        ("yes", true),
+        ("ON", true),
+        ("false", false),
+        ("0", false),
+        ("No", false),
+        ("off", false),
+    ] {
+        assert_eq!(from_env(&[("TOKEN_BUDGET_ENABLED", text)]).unwrap().policy.enabled, value, "{text}");
+    }
+    assert!(from_env(&[("TOKEN_BUDGET_ENABLED", "maybe")]).is_err());
+}
+
+#[test]
+fn a_bad_value_is_refused_with_its_name_and_source() {
+    for (key, value) in [
+        ("TOKEN_BUDGET_SESSION_DEFAULT", "-1"),
+        ("TOKEN_BUDGET_SESSION_DEFAULT", "lots"),
+        ("TOKEN_BUDGET_ALERT_THRESHOLD", "1.5"),
+        ("TOKEN_BUDGET_ALERT_THRESHOLD", "0"),
+        ("TOKEN_BUDGET_ALERT_THRESHOLD", "x"),
+        ("TOKEN_BUDGET_PAUSE_THRESHOLD", "1.01"),
+        ("TOKEN_BUDGET_HARD_THRESHOLD", "0.9"),
+        ("TOKEN_BUDGET_HARD_THRESHOLD", "11"),
+        ("TOKEN_BUDGET_ON_PAUSE", "sleep"),
+        ("TOKEN_BUDGET_WEIGHTS", "input=-1"),
+        ("TOKEN_BUDGET_WEIGHTS", "priced"),
+        ("TOKEN_BUDGET_BY_TASK_TYPE", "review"),
+        ("TOKEN_BUDGET_HOLD_SECONDS", "forever"),
+        ("TOKEN_BUDGET_SESSION_USD", "5"),
+        ("BURSAR_MODE", "strict"),
+        ("CIRCUIT_BREAKER_PROFILE", "lax"),
+        ("CIRCUIT_BREAKER_COOLDOWN", "-3"),
+    ] {
+        let error = from_env(&[(key, value)]).expect_err(value);
+        assert!(error.contains(key), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn weights_are_exact_to_the_millionth() {
+    let weights = |text| from_env(&[("TOKEN_BUDGET_WEIGHTS", text)]).unwrap().policy.weights;
+    assert_eq!(weights("raw"), Weights::RAW);
+    let own = weights("output=5,cache_read=0.1");
+    assert_eq!((own.input, own.output, own.cache_read), (1_000_000, 5_000_000, 100_000));
+}
+
+#[test]
+fn the_environment_goes_before_the_users_file() {
+    let user = "TOKEN_BUDGET_SESSION_DEFAULT = 7\nTOKEN_BUDGET_ALERT_THRESHOLD = 0.5\n[TOKEN_BUDGET_BY_TASK_TYPE]\nreview = 9\n";
+    let config = load(&[("TOKEN_BUDGET_SESSION_DEFAULT", "8")], "", user).unwrap();
+    assert_eq!((config.policy.session.tokens, config.policy.alert), (8, Ratio(500_000)));
+    assert_eq!(config.policy.task_limit(Some("review")).tokens, 9);
+    let source = |name: &str| config.settings.iter().find(|s| s.name == name).unwrap().source.clone();
+    assert_eq!(source("TOKEN_BUDGET_SESSION_DEFAULT"), "environment");
+    assert!(source("TOKEN_BUDGET_ALERT_THRESHOLD").ends_with("user.toml"));
+}
+
+#[test]
+fn the_administrators_values_may_only_be_tightened() {
+    let system = "TOKEN_BUDGET_SESSION_DEFAULT = 100\nTOKEN_BUDGET_ON_PAUSE = \"hold\"\n";
+    let tokens = |env: &[(&str, &str)]| load(env, system, "").unwrap().policy.session.tokens;
+    assert_eq!(tokens(&[]), 100);
+    assert_eq!(tokens(&[("TOKEN_BUDGET_SESSION_DEFAULT", "50")]), 50);
+    assert_eq!(tokens(&[("TOKEN_BUDGET_SESSION_DEFAULT", "500")]), 100);
+    assert_eq!(tokens(&[("TOKEN_BUDGET_SESSION_DEFAULT", "0")]), 100);
+    let deny = load(&[("TOKEN_BUDGET_ON_PAUSE", "deny")], system, "").unwrap();
+    assert_eq!(deny.policy.on_pause, OnPause::Hold);
+}
+
+#[test]
+fn an_unknown_setting_in_a_file_is_refused_with_the_nearest_name() {
+    let error = load(&[], "", "TOKEN_BUDGET_SESION_DEFAULT = 1").unwrap_err();
+    assert!(error.contains("did you mean TOKEN_BUDGET_SESSION_DEFAULT?"), "{error}");
+    assert!(load(&[], "", "not toml").is_err());
+    assert!(Config::from_sources(|_| None, Path::new("/nonexistent"), Path::new("/nonexistent")).is_ok());
+}

@@ -1,0 +1,311 @@
+//! The one owner of hot state. Every command comes through here, in one order.
+//!
+//! The lock is std's, short, and never held across an await or I/O: a decision takes a microsecond, and handing the
+//! events to the writer under it is what makes the order on the disk the order of the decisions.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bursar_engine::command::Command;
+use bursar_engine::decide::{Reply, decide, released};
+use bursar_engine::hold::Hold;
+use bursar_engine::ids::{AgentKey, BudgetId, HoldId, SessionId};
+use bursar_engine::policy::Mode;
+use bursar_engine::row::FileProgress;
+use bursar_engine::verdict::Verdict;
+use bursar_engine::{Event, State};
+use tokio::sync::{Notify, oneshot};
+
+use crate::clock::Clock;
+use crate::markers::{self, Markers};
+use crate::store::{Batch, Reader, StoreError, Writer};
+
+/// The greatest output that any model writes in one answer, in tokens (`maxOutputTokens` of the client's figures).
+const GREATEST_OUTPUT_TOKENS: u64 = 128_000;
+
+/// What went wrong beneath a command.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// It was decided, but is not on the disk; it may be lost if the daemon dies now.
+    #[error("not written to the store: {0}; make room or mend the disk, then do it again")]
+    Store(#[from] Arc<StoreError>),
+    /// The store's writer is gone.
+    #[error("the store's writer has stopped; restart the daemon")]
+    WriterGone,
+    /// A marker could not be written or removed.
+    #[error("the marker of a paused session could not be changed: {0}")]
+    Marker(#[from] std::io::Error),
+}
+
+/// Counts since the start, for `bursar status`.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Hooks answered.
+    pub hooks: AtomicU64,
+    /// Hooks with malformed input.
+    pub malformed: AtomicU64,
+    /// Batches whose message did not stand in the transcript in time.
+    pub transcript_late: AtomicU64,
+    /// Hooks let through without a daemon.
+    pub failed_open: AtomicU64,
+}
+
+/// Hot state, and the ways out of it.
+#[derive(Debug)]
+pub struct Host {
+    state: Mutex<State>,
+    clock: Clock,
+    writer: Writer,
+    reader: Mutex<Reader>,
+    markers: Markers,
+    waiters: Mutex<HashMap<HoldId, oneshot::Sender<Verdict>>>,
+    /// A hold began: the next deadline may be nearer.
+    pub deadlines: Notify,
+    /// Counts since the start.
+    pub counters: Counters,
+}
+
+impl Host {
+    /// Takes over a loaded state.
+    pub fn new(state: State, clock: Clock, writer: Writer, reader: Reader, markers: Markers) -> Self {
+        Self {
+            state: Mutex::new(state),
+            clock,
+            writer,
+            reader: Mutex::new(reader),
+            markers,
+            waiters: Mutex::new(HashMap::new()),
+            deadlines: Notify::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The store's writer.
+    pub fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// Looks at the state. Keep it short: every hook waits meanwhile.
+    pub fn look<T>(&self, at: impl FnOnce(&State) -> T) -> T {
+        at(&self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock would leave half a decision; the process ends then (see `app`), so this is not met.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Decides a command, and answers once what must be on the disk is there, markers stand, and held hooks have
+    /// been let go.
+    ///
+    /// # Errors
+    /// [`HostError`], with the reply: the decision stands in memory, but must not be called done.
+    pub async fn submit(&self, command: &Command) -> (Reply, Result<(), HostError>) {
+        let decided = self.apply(command);
+        let durable = match decided.committed {
+            None => Ok(()),
+            Some(done) => match done.await {
+                Ok(result) => result.map_err(HostError::from),
+                Err(_) => Err(HostError::WriterGone),
+            },
+        };
+        let marked = self.mark(&decided.marks).map_err(HostError::from);
+        for (hold, verdict) in decided.released {
+            self.deliver(hold, verdict);
+        }
+        if decided.hold_began {
+            self.deadlines.notify_one();
+        }
+        let result = durable.and(marked);
+        if let Err(e) = &result {
+            tracing::error!(error = %e, "a decision is not safe yet");
+        }
+        (decided.reply, result)
+    }
+
+    /// As [`Host::submit`], for those who answer the same whether or not it is on the disk yet: a hook's verdict
+    /// stands in memory, the writer keeps trying, and `bursar status` says so.
+    pub async fn tell(&self, command: &Command) -> Reply {
+        self.submit(command).await.0
+    }
+
+    fn apply(&self, command: &Command) -> Decided {
+        let mut state = self.lock();
+        let now = self.clock.now();
+        let decision = decide(&state, command, now);
+        let mut decided = Decided { reply: decision.reply, ..Decided::default() };
+        let mut durable = false;
+        for event in &decision.events {
+            match event {
+                Event::Budget(budget) => {
+                    let was_shut = state.budgets.get(&budget.id).is_some_and(|b| b.status.is_shut());
+                    if was_shut != budget.status.is_shut() {
+                        decided.marks.extend(state.sessions_under(&budget.id));
+                    }
+                }
+                Event::Hold(hold) => decided.hold_began |= hold.end.is_none(),
+                Event::Session(_)
+                | Event::Agent(_)
+                | Event::Row(_)
+                | Event::Totals { .. }
+                | Event::File(_)
+                | Event::Alert(_)
+                | Event::AlertAcknowledged { .. }
+                | Event::Operator(_) => {}
+            }
+            durable |= event.is_durable();
+            state.evolve(event);
+        }
+        for event in &decision.events {
+            if let Event::Hold(hold) = event
+                && hold.end.is_some()
+            {
+                decided.released.push((hold.id, released(&state, hold)));
+            }
+        }
+        if !decision.events.is_empty() {
+            let (tx, rx) = oneshot::channel();
+            decided.committed = durable.then_some(rx);
+            let done = durable.then_some(tx);
+            self.writer.submit(Batch { events: decision.events.into(), durable, done });
+        }
+        decided
+    }
+
+    /// Brings the markers of these sessions in line with the state.
+    ///
+    /// # Errors
+    /// The first file that could not be written.
+    pub fn mark(&self, sessions: &[SessionId]) -> std::io::Result<()> {
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        tokio::task::block_in_place(|| {
+            self.markers.sync(sessions, |s| self.look(|state| markers::wanted(state, s)))
+        })
+    }
+
+    /// The markers.
+    pub fn markers(&self) -> &Markers {
+        &self.markers
+    }
+
+    /// Waits for a hold's end; one that has ended already is answered at once.
+    pub fn wait_for(&self, hold: HoldId) -> oneshot::Receiver<Verdict> {
+        let (tx, rx) = oneshot::channel();
+        self.waiters().insert(hold, tx);
+        let ended = self.look(|state| {
+            state.holds.get(&hold).filter(|h| h.end.is_some()).map(|h: &Hold| released(state, h))
+        });
+        if let Some(verdict) = ended {
+            self.deliver(hold, verdict);
+        }
+        rx
+    }
+
+    fn deliver(&self, hold: HoldId, verdict: Verdict) {
+        if let Some(waiter) = self.waiters().remove(&hold) {
+            // A client that went away meanwhile needs no answer.
+            let _ = waiter.send(verdict);
+        }
+    }
+
+    /// Whether a connection waits for that hold.
+    pub fn is_waited_for(&self, hold: HoldId) -> bool {
+        self.waiters().get(&hold).is_some_and(|w| !w.is_closed())
+    }
+
+    fn waiters(&self) -> MutexGuard<'_, HashMap<HoldId, oneshot::Sender<Verdict>>> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How far a file has been read.
+    pub fn progress(&self, path: &str) -> Option<FileProgress> {
+        self.look(|state| state.files.get(path).cloned())
+    }
+
+    /// Counts what a sensor read; rows that the state has forgotten come from the store.
+    ///
+    /// # Errors
+    /// [`HostError`] where a pause that it set off could not be written.
+    pub async fn count(&self, mut usage: bursar_engine::command::Usage) -> Result<(), HostError> {
+        let ids = usage.rows.iter().filter_map(|r| r.message_id.as_deref());
+        let forgotten = self.look(|state| state.forgotten(ids));
+        if !forgotten.is_empty() {
+            usage.known = tokio::task::block_in_place(|| {
+                self.reader.lock().unwrap_or_else(PoisonError::into_inner).rows(&forgotten)
+            })
+            .map_err(Arc::new)?;
+        }
+        self.submit(&Command::Usage(usage)).await.1
+    }
+
+    /// Whether the answer that comes next could reach a limit: then the batch waits for its own message (4.1).
+    pub fn is_near(&self, session: &SessionId, agent: &AgentKey) -> bool {
+        self.look(|state| {
+            if !state.policy.enabled {
+                return false;
+            }
+            let Some(left) = state.least_left(session, agent) else { return false };
+            let context = state.agents.get(&(session.clone(), agent.clone())).map_or(0, |a| a.context_tokens);
+            let largest = bursar_engine::usage::Usage {
+                cache_write_5m: context,
+                output: GREATEST_OUTPUT_TOKENS,
+                ..bursar_engine::usage::Usage::default()
+            };
+            context == 0 || left <= state.policy.weights.weigh(largest).div_ceil(bursar_engine::usage::MICRO)
+        })
+    }
+
+    /// The processes of the clients that are served.
+    pub fn served_clients(&self) -> BTreeSet<u32> {
+        self.look(|state| {
+            state.sessions.values().filter(|s| s.ended.is_none()).filter_map(|s| s.client_pid).collect()
+        })
+    }
+
+    /// Whether verdicts block anything.
+    pub fn enforces(&self) -> bool {
+        self.look(|state| state.policy.enabled && state.policy.mode == Mode::Enforce)
+    }
+
+    /// A session's marker is missing where its verdict says that it is shut: it joined a shut budget.
+    ///
+    /// # Errors
+    /// The file that could not be written.
+    pub fn mark_if_shut(&self, session: &SessionId, because: &BudgetId) -> std::io::Result<()> {
+        let shut = self.look(|state| state.budgets.get(because).is_some_and(|b| b.status.is_shut()));
+        if shut && !self.markers.stands(session) { self.mark(std::slice::from_ref(session)) } else { Ok(()) }
+    }
+
+    /// Adds to a counter.
+    pub fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+}
+
+struct Decided {
+    reply: Reply,
+    committed: Option<oneshot::Receiver<Result<(), Arc<StoreError>>>>,
+    marks: Vec<SessionId>,
+    released: Vec<(HoldId, Verdict)>,
+    hold_began: bool,
+}
+
+impl Default for Decided {
+    fn default() -> Self {
+        Self {
+            reply: Reply::None,
+            committed: None,
+            marks: Vec::new(),
+            released: Vec::new(),
+            hold_began: false,
+        }
+    }
+}

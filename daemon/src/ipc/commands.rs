@@ -1,0 +1,232 @@
+//! Operator's acts and questions: the answers are the JSON that commands print.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bursar_engine::State;
+use bursar_engine::command::{Act, Command, Operator};
+use bursar_engine::decide::{Done, Reply};
+use bursar_engine::error::{ErrorBody, OperatorError};
+use bursar_engine::ids::BudgetId;
+use bursar_engine::policy::Mode;
+use bursar_protocol::answer;
+use bursar_protocol::message::{OperatorFrame, Query};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::gate;
+use crate::peer::Peer;
+use crate::serve::Service;
+use crate::view::{ActView, AlertList, BudgetList, HoldList, SessionList, StatusView, VerdictList};
+use crate::views;
+
+/// The most characters of a reason that are kept.
+const MAX_REASON_CHARS: usize = 500;
+
+/// Status and JSON.
+pub type Response = (u16, String);
+
+/// Does what a human asks, if the gate lets it.
+pub async fn operate(service: &Arc<Service>, peer: Peer, frame: OperatorFrame) -> Response {
+    let act = match super::convert::act(&frame.act) {
+        Ok(act) => act,
+        Err(e) => return error(400, "invalid", &e.to_string()),
+    };
+    let refused = gate::refusal(service, peer, &frame, &act);
+    let release = act == Act::Release && refused.is_none();
+    let name = act.name();
+    let operator = Operator {
+        request_id: frame.request_id.chars().take(128).collect(),
+        who: format!("uid {} pid {}", peer.uid, peer.pid.map_or_else(|| "?".to_owned(), |p| p.to_string())),
+        reason: frame.reason.chars().filter(|c| !c.is_control()).take(MAX_REASON_CHARS).collect(),
+        refused,
+        act,
+    };
+    let (reply, safe) = service.host.submit(&Command::Operator(operator)).await;
+    let Reply::Operator(result) = reply else { return error(500, "internal", "no answer to an act") };
+    let done = match result {
+        Ok(done) => done,
+        Err(e) => return (e.status(), text(&ErrorBody::from(&e))),
+    };
+    if let Err(e) = safe {
+        return error(503, "store", &e.to_string());
+    }
+    if release && let Err(e) = service.host.markers().clear() {
+        return error(503, "store", &format!("a marker could not be removed: {e}"));
+    }
+    (200, text(&service.host.look(|state| act_view(state, name, &done))))
+}
+
+fn act_view(state: &State, act: &str, done: &Done) -> ActView {
+    ActView {
+        act: act.to_owned(),
+        budget: done.budget.as_deref().map(|b| views::budget(state, b)),
+        missing_tokens: done.missing.tokens,
+        missing_micro_usd: done.missing.micro_usd,
+        released: done.released as u64,
+        context_tokens: done.context_tokens,
+        message: act_message(act, done),
+    }
+}
+
+/// One line that says what is now true.
+fn act_message(act: &str, done: &Done) -> String {
+    let Some(budget) = &done.budget else {
+        return match act {
+            "release" => format!("{} released; markers are cleared.", agents(done.released)),
+            _ => "Marked as seen.".to_owned(),
+        };
+    };
+    let id = &budget.id;
+    let used = answer::grouped(budget.tokens_used());
+    let limit = answer::grouped(budget.max.tokens);
+    if act == "decline" {
+        return format!(
+            "{id} is declined: {} stopped. It stays shut until it is extended or reset.",
+            agents(done.released)
+        );
+    }
+    if done.missing.tokens > 0 || done.missing.micro_usd > 0 {
+        let more = if done.missing.tokens > 0 {
+            format!("{} tokens", answer::grouped(done.missing.tokens))
+        } else {
+            answer::dollars(done.missing.micro_usd)
+        };
+        return format!(
+            "{id} is still {}: {more} more let it go on ({used} of {limit} tokens used).",
+            budget.status.name()
+        );
+    }
+    let released =
+        if done.released > 0 { format!(", {} released", agents(done.released)) } else { String::new() };
+    format!("{id} is {}: {used} of {limit} tokens used{released}.", budget.status.name())
+}
+
+fn agents(n: usize) -> String {
+    if n == 1 { "1 agent".to_owned() } else { format!("{n} agents") }
+}
+
+/// Answers a question.
+pub async fn query(service: &Arc<Service>, query: &Query) -> Response {
+    let host = &service.host;
+    match query {
+        Query::Status => (200, text(&status(service))),
+        Query::Sessions { all } => {
+            let sessions = host.look(|state| views::sessions(state, *all));
+            (200, text(&SessionList { total: sessions.len(), sessions }))
+        }
+        Query::Session { id } => session(service, id).await,
+        Query::Budgets => {
+            let budgets: Vec<_> =
+                host.look(|state| state.budgets.values().map(|b| views::budget(state, b)).collect());
+            (200, text(&BudgetList { total: budgets.len(), budgets }))
+        }
+        Query::Budget { id } => {
+            let found = id
+                .parse::<BudgetId>()
+                .ok()
+                .and_then(|id| host.look(|state| state.budgets.get(&id).map(|b| views::budget(state, b))));
+            match found {
+                Some(budget) => (200, text(&budget)),
+                None => not_found(&format!("budget {id}")),
+            }
+        }
+        Query::Holds => {
+            let now = host.clock().now();
+            let holds: Vec<_> =
+                host.look(|state| state.waiting().map(|h| views::hold(state, h, now)).collect());
+            (200, text(&HoldList { total: holds.len(), holds }))
+        }
+        Query::Alerts { all } => {
+            let alerts = host.look(|state| views::alerts(state, *all));
+            (200, text(&AlertList { total: alerts.len(), alerts }))
+        }
+        Query::Hooks { limit } => {
+            let verdicts = service.verdicts.newest(*limit as usize);
+            (200, text(&VerdictList { total: verdicts.len(), verdicts }))
+        }
+    }
+}
+
+/// One session, by its id or a prefix that is unique; what it wrote up to now is read first.
+async fn session(service: &Arc<Service>, id: &str) -> Response {
+    let host = &service.host;
+    let found: Vec<_> = host.look(|state| {
+        let exact = state.sessions.values().filter(|s| s.id.as_str() == id).map(|s| s.id.clone()).next();
+        match exact {
+            Some(id) => vec![id],
+            None => state
+                .sessions
+                .values()
+                .filter(|s| !id.is_empty() && s.id.as_str().starts_with(id))
+                .map(|s| s.id.clone())
+                .collect(),
+        }
+    });
+    match found.as_slice() {
+        [] => not_found(&format!("session {id}")),
+        [one] => {
+            let transcript = host.look(|state| state.sessions.get(one)?.transcript.clone());
+            if let Some(path) = transcript {
+                service.tailer.read_session(one, path.as_ref()).await;
+            }
+            match host.look(|state| state.sessions.get(one).map(|s| views::session(state, s))) {
+                Some(view) => (200, text(&view)),
+                None => not_found(&format!("session {id}")),
+            }
+        }
+        several => {
+            let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
+            let body = json!({ "error": "ambiguous", "message": format!("several sessions begin with {id}"),
+                "details": { "sessions": ids } });
+            (409, body.to_string())
+        }
+    }
+}
+
+fn status(service: &Service) -> StatusView {
+    let host = &service.host;
+    let count = |c: &std::sync::atomic::AtomicU64| c.load(Ordering::Relaxed);
+    host.look(|state| StatusView {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol: bursar_protocol::VERSION,
+        pid: std::process::id(),
+        since: service.since.clone(),
+        mode: match (state.policy.enabled, state.policy.mode) {
+            (false, _) => "disabled",
+            (true, Mode::Enforce) => "enforce",
+            (true, Mode::Observe) => "observe",
+        }
+        .to_owned(),
+        operator: gate::level(&service.paths).name().to_owned(),
+        state: service.paths.state.display().to_string(),
+        socket: service.paths.socket.display().to_string(),
+        sessions: state.sessions.values().filter(|s| s.ended.is_none()).count() as u64,
+        holds: state.waiting().count() as u64,
+        alerts: state.alerts.values().filter(|a| !a.acknowledged).count() as u64,
+        hooks: count(&host.counters.hooks),
+        malformed: count(&host.counters.malformed),
+        failed_open: count(&host.counters.failed_open),
+        transcript_late: count(&host.counters.transcript_late),
+        store_bytes: crate::store::size_bytes(&service.paths.database()),
+        degraded: host.writer().health().into_iter().collect(),
+        circuits: "the circuit breaker has no detector in this version and never trips".to_owned(),
+        settings: service.settings.clone(),
+    })
+}
+
+fn not_found(what: &str) -> Response {
+    let e = OperatorError::NotFound(what.to_owned());
+    (404, text(&ErrorBody::from(&e)))
+}
+
+/// `{error, message, details}`.
+pub fn error(status: u16, error: &str, message: &str) -> Response {
+    (status, json!({ "error": error, "message": message, "details": {} }).to_string())
+}
+
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|e| {
+        json!({ "error": "internal", "message": e.to_string(), "details": {} }).to_string()
+    })
+}

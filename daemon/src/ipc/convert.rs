@@ -1,0 +1,161 @@
+//! Between the wire and the rules: the only place that knows both.
+
+use std::path::Path;
+
+use bursar_engine::command::{self, Act};
+use bursar_engine::ids::{AgentKey, AlertId, BudgetId, IdError, SessionId, is_name, to_name};
+use bursar_engine::policy::Limit;
+use bursar_engine::ratio::Ratio;
+use bursar_engine::table::{Cell, HookEvent};
+use bursar_engine::verdict::{Because, ModelText, Verdict, Why};
+use bursar_protocol::answer::{self, Answer, Figures, Say};
+use bursar_protocol::hook_input::{Event, HookInput};
+use bursar_protocol::message::{Amount, HookFrame, OperatorAct};
+
+/// The rules' view of an event.
+pub fn event(input: &HookInput<'_>, attended: bool) -> HookEvent {
+    match input.event {
+        Event::SessionStart => HookEvent::SessionStart,
+        Event::SessionEnd => HookEvent::SessionEnd,
+        Event::UserPromptSubmit if attended && !input.task_notification => HookEvent::HumanPrompt,
+        Event::UserPromptSubmit => HookEvent::OtherPrompt,
+        Event::PreToolUse => HookEvent::PreToolUse,
+        Event::PostToolUse => HookEvent::PostToolUse,
+        Event::PostToolUseFailure => HookEvent::PostToolUseFailure,
+        Event::PostToolBatch => HookEvent::PostToolBatch,
+        Event::SubagentStart => HookEvent::SubagentStart,
+        Event::SubagentStop => HookEvent::SubagentStop,
+        Event::Stop => HookEvent::Stop,
+        Event::PreCompact => HookEvent::PreCompact,
+        Event::PostCompact => HookEvent::PostCompact,
+        Event::Notification => HookEvent::Notification,
+    }
+}
+
+/// The facts of a hook.
+///
+/// # Errors
+/// [`IdError`] where the session's id is none.
+pub fn hook(frame: &HookFrame, input: &HookInput<'_>) -> Result<command::Hook, IdError> {
+    let project_dir = frame.project_dir.as_deref().or(input.cwd.as_deref());
+    Ok(command::Hook {
+        event: event(input, frame.attended),
+        session: SessionId::new(&input.session_id)?,
+        agent: AgentKey::new(input.agent_id.as_deref())?,
+        agent_type: input
+            .agent_type
+            .as_deref()
+            .map(|t| if t.is_empty() { String::new() } else { to_name(t) }),
+        timeout_s: frame.timeout_s,
+        attended: frame.attended,
+        ci: frame.ci,
+        cwd: input.cwd.clone(),
+        project: project_dir.and_then(|d| Path::new(d).file_name()).map(|n| to_name(&n.to_string_lossy())),
+        transcript: input.transcript_path.clone().filter(|p| Path::new(p).is_absolute()),
+        client_pid: frame.client_pid,
+        task: frame.task_id.as_deref().filter(|t| !t.is_empty()).map(to_name),
+        task_type: frame.task_type.as_deref().filter(|t| is_name(t)).map(str::to_owned),
+        shown_as: frame.agent.as_deref().filter(|t| !t.is_empty()).map(to_name),
+        tool: input.tool_name.as_deref().map(tool_name),
+    })
+}
+
+/// A tool's name as it may stand in a text: at most 64 of `[A-Za-z0-9_-]` (6.9).
+pub fn tool_name(name: &str) -> String {
+    name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).take(64).collect()
+}
+
+/// A verdict in words.
+pub fn answer_of(event: Event, seed_shape: bool, verdict: &Verdict) -> Answer {
+    let text = match (&verdict.text, &verdict.because) {
+        (Some(text), _) => model_text(text),
+        (None, Some(because)) => shut_text(event, verdict.cell, because),
+        (None, None) => String::new(),
+    };
+    let say = match verdict.cell {
+        Cell::Allow if verdict.text.is_some() => Say::Text(&text),
+        Cell::Allow | Cell::Hold => Say::Allow,
+        Cell::Stop => Say::Stop(&text),
+        Cell::Refuse => Say::Refuse(&text),
+        Cell::Deny => Say::Deny(&text),
+        Cell::Ask => Say::Ask(&text),
+    };
+    answer::answer(event, seed_shape, say)
+}
+
+fn model_text(text: &ModelText) -> String {
+    match text {
+        ModelText::Warning { about, ends } => answer::warning_for_the_model(&figures(about), *ends),
+        ModelText::FinishUp { about } => answer::finish_up_for_the_model(&figures(about)),
+    }
+}
+
+/// A refused call's text goes to the model: figures only. All others are for the person.
+fn shut_text(event: Event, cell: Cell, because: &Because) -> String {
+    if cell == Cell::Deny && event != Event::PreCompact {
+        return answer::denied_for_the_model(&figures(because));
+    }
+    let why = match because.why {
+        Why::Paused | Why::Warning => answer::Why::Paused,
+        Why::Exhausted => answer::Why::Exhausted,
+        Why::Declined => answer::Why::Declined,
+        Why::RanOut => answer::Why::RanOut,
+        Why::TooManyUnattended => answer::Why::TooManyUnattended,
+    };
+    answer::shut(&figures(because), why)
+}
+
+/// A budget's figures for the sentences.
+pub fn figures(because: &Because) -> Figures {
+    Figures {
+        budget_id: because.budget.to_string(),
+        tokens_used: because.tokens_used,
+        max_tokens: because.max_tokens,
+        micro_usd_used: because.micro_usd_used,
+        max_micro_usd: because.max_micro_usd,
+        by_cost: because.by_cost,
+    }
+}
+
+/// The sentence of a verdict for `bursar hooks`.
+pub fn reason(verdict: &Verdict) -> Option<String> {
+    let because = verdict.because.as_ref()?;
+    if because.why == Why::Warning {
+        return Some(format!("{} reached its alert threshold", because.budget));
+    }
+    Some(shut_text(Event::Stop, Cell::Stop, because))
+}
+
+/// An operator's act.
+///
+/// # Errors
+/// [`IdError`] for an id that is none.
+pub fn act(act: &OperatorAct) -> Result<Act, IdError> {
+    let id = |id: &Option<String>| id.as_deref().map(str::parse::<BudgetId>).transpose();
+    Ok(match act {
+        OperatorAct::Extend { budget_id, amount } => Act::Extend {
+            budget: id(budget_id)?,
+            amount: match *amount {
+                Amount::Exact { tokens, micro_usd } => command::Amount::Exact(Limit { tokens, micro_usd }),
+                Amount::Percent(percent) => command::Amount::Percent(percent),
+            },
+        },
+        OperatorAct::Finish { budget_id } => Act::Finish(id(budget_id)?),
+        OperatorAct::Decline { budget_id } => Act::Decline(id(budget_id)?),
+        OperatorAct::Reset { budget_id } => Act::Reset(budget_id.parse()?),
+        OperatorAct::Set { budget_id, max_tokens, max_micro_usd, alert_threshold_millionths, shut } => {
+            Act::Set {
+                budget: budget_id.parse()?,
+                tokens: *max_tokens,
+                micro_usd: *max_micro_usd,
+                alert: alert_threshold_millionths.map(Ratio),
+                shut: *shut,
+            }
+        }
+        OperatorAct::AcknowledgeAlert { alert_id } => Act::AcknowledgeAlert(match alert_id {
+            None => None,
+            Some(id) => Some(AlertId(id.parse().map_err(|_| IdError::Name(id.clone()))?)),
+        }),
+        OperatorAct::Release => Act::Release,
+    })
+}

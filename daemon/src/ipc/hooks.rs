@@ -1,0 +1,238 @@
+//! A hook's way through the daemon: parse, read what its verdict needs, decide, word.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bursar_engine::command::{Command, Hook, Usage};
+use bursar_engine::decide::Reply;
+use bursar_engine::hold::HoldEnd;
+use bursar_engine::ids::{AgentKey, HoldId};
+use bursar_engine::table::{Cell, HookEvent};
+use bursar_engine::verdict::Verdict;
+use bursar_protocol::hook_input::{Event, HookInput};
+use bursar_protocol::message::{FromDaemon, HookFrame};
+
+use crate::host::Host;
+use crate::ipc::convert;
+use crate::payload;
+use crate::serve::Service;
+use crate::view::VerdictView;
+
+/// What a hook's connection does next.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Sends this.
+    Answer(FromDaemon),
+    /// Keeps the hook waiting.
+    Held(Held),
+}
+
+/// A held hook, with what its answer will need.
+#[derive(Debug)]
+pub struct Held {
+    /// The hold.
+    pub id: HoldId,
+    event: Event,
+    seed_shape: bool,
+}
+
+/// Answers a hook. Malformed input is allowed and counted: a hook never makes an agent wait on a mistake of ours.
+pub async fn answer(service: &Arc<Service>, frame: &HookFrame) -> Outcome {
+    let began = Instant::now();
+    Host::add(&service.host.counters.hooks, 1);
+    let parsed = HookInput::parse(&frame.payload, frame.event.as_deref())
+        .map_err(|e| e.to_string())
+        .and_then(|input| Ok((convert::hook(frame, &input).map_err(|e| e.to_string())?, input)));
+    let (hook, input) = match parsed {
+        Ok(parsed) => parsed,
+        Err(why) => {
+            Host::add(&service.host.counters.malformed, 1);
+            log_malformed(service, &why, began);
+            return Outcome::Answer(allow());
+        }
+    };
+    let verdict = decide(service, &hook, &input).await;
+    log(service, &hook, &verdict, began);
+    if verdict.cell == Cell::Hold
+        && let Some(id) = verdict.hold
+    {
+        return Outcome::Held(Held { id, event: input.event, seed_shape: input.seed_shape });
+    }
+    Outcome::Answer(worded(input.event, input.seed_shape, &verdict))
+}
+
+async fn decide(service: &Arc<Service>, hook: &Hook, input: &HookInput<'_>) -> Verdict {
+    let host = &service.host;
+    let transcript = transcript_of(host, hook);
+    if reads_first(hook.event) {
+        // The session must be known before what it spent can be counted in its budget.
+        host.tell(&Command::Meet(hook.clone())).await;
+        match (&transcript, hook.event) {
+            (Some(main), HookEvent::PostToolBatch) => {
+                let calls: Vec<String> = input.tool_calls.iter().map(|c| c.tool_use_id.clone()).collect();
+                let file = agents_file(main, &hook.agent);
+                service.tailer.await_batch(&hook.session, &hook.agent, &file, &calls).await;
+            }
+            (Some(main), _) => service.tailer.read_session(&hook.session, main).await,
+            (None, _) => {}
+        }
+    }
+    if transcript.is_none()
+        && let Some(seen) = payload::usage(input, hook, host.clock().now())
+    {
+        host.tell(&Command::Meet(hook.clone())).await;
+        let usage = Usage { file: None, rows: vec![seen], known: Vec::new() };
+        if let Err(e) = host.count(usage).await {
+            tracing::error!(error = %e, "usage from a payload is not safe yet");
+        }
+    }
+    let reply = host.tell(&Command::Hook(hook.clone())).await;
+    if transcript.is_some() {
+        service.tailer.expect(&hook.session);
+    }
+    let Reply::Verdict(verdict) = reply else { return Verdict::ALLOW };
+    if let Some(because) = verdict.because.as_ref().filter(|_| verdict.cell != Cell::Allow)
+        && let Err(e) = host.mark_if_shut(&hook.session, &because.budget)
+    {
+        tracing::error!(error = %e, "marker not written");
+    }
+    verdict
+}
+
+/// The events whose verdict must know all that was written up to now.
+fn reads_first(event: HookEvent) -> bool {
+    matches!(
+        event,
+        HookEvent::PostToolBatch
+            | HookEvent::Stop
+            | HookEvent::SubagentStop
+            | HookEvent::SessionEnd
+            | HookEvent::HumanPrompt
+            | HookEvent::OtherPrompt
+    )
+}
+
+/// The session's transcript, where one may be read: named by this hook or an earlier one, and there.
+fn transcript_of(host: &Host, hook: &Hook) -> Option<PathBuf> {
+    let known = || host.look(|state| state.sessions.get(&hook.session)?.transcript.clone());
+    hook.transcript.clone().or_else(known).map(PathBuf::from)
+}
+
+fn agents_file(main: &Path, agent: &AgentKey) -> PathBuf {
+    match agent {
+        AgentKey::Main => main.to_owned(),
+        AgentKey::Sub(id) => main.with_extension("").join("subagents").join(format!("agent-{id}.jsonl")),
+    }
+}
+
+/// Takes a hold up again after its hook lost the daemon.
+pub async fn resume(service: &Arc<Service>, id: HoldId) -> Outcome {
+    match service.host.tell(&Command::HoldResumed(id)).await {
+        Reply::Hold(hold) => {
+            let event = Event::from_name(hold.event.name()).unwrap_or(Event::PreToolUse);
+            let held = Held { id, event, seed_shape: false };
+            if hold.end.is_none() {
+                return Outcome::Held(held);
+            }
+            let verdict = service.host.look(|state| bursar_engine::decide::released(state, &hold));
+            Outcome::Answer(worded(event, false, &verdict))
+        }
+        // A hold that no store knows: its state was wiped. The agent stays stopped; a human resumes it.
+        _ => Outcome::Answer(FromDaemon::Answer {
+            exit: 0,
+            stdout: r#"{"continue":false,"stopReason":"Stopped: the daemon that held this session is gone, and its state with it. Go on with `claude --resume`."}"#.to_owned(),
+            stderr: String::new(),
+        }),
+    }
+}
+
+/// The answer of a hold that has ended.
+pub fn released(service: &Service, held: &Held, verdict: &Verdict) -> FromDaemon {
+    let hold = service.host.look(|state| state.holds.get(&held.id).cloned());
+    if let Some(hold) = hold {
+        service.verdicts.push(VerdictView {
+            at: service.host.clock().now().to_string(),
+            session_id: hold.session.to_string(),
+            agent: hold.agent.to_string(),
+            event: hold.event.name().to_owned(),
+            tool: hold.tool.clone(),
+            verdict: if hold.end.is_some_and(HoldEnd::goes_on) { "allow" } else { "stop" }.to_owned(),
+            would: None,
+            reason: hold.end.map(|end| format!("the hold ended: {}", end_name(end))),
+            micros: 0,
+        });
+    }
+    worded(held.event, held.seed_shape, verdict)
+}
+
+/// A hold's connection broke: unless the hook comes back, its client is gone.
+pub fn gone_unless_back(service: &Arc<Service>, id: HoldId, after: Duration) {
+    let service = Arc::clone(service);
+    tokio::spawn(async move {
+        tokio::time::sleep(after).await;
+        if !service.host.is_waited_for(id) {
+            service.host.tell(&Command::HoldLost(id)).await;
+        }
+    });
+}
+
+/// The word for how a hold ended.
+pub fn end_name(end: HoldEnd) -> &'static str {
+    match end {
+        HoldEnd::Extended => "extended",
+        HoldEnd::FinishUp => "finish_up",
+        HoldEnd::Released => "released",
+        HoldEnd::Declined => "declined",
+        HoldEnd::RanOut => "ran_out",
+        HoldEnd::ClientGone => "client_gone",
+    }
+}
+
+fn worded(event: Event, seed_shape: bool, verdict: &Verdict) -> FromDaemon {
+    let answer = convert::answer_of(event, seed_shape, verdict);
+    FromDaemon::Answer { exit: answer.exit, stdout: answer.stdout, stderr: answer.stderr }
+}
+
+fn allow() -> FromDaemon {
+    FromDaemon::Answer { exit: 0, stdout: String::new(), stderr: String::new() }
+}
+
+fn log(service: &Service, hook: &Hook, verdict: &Verdict, began: Instant) {
+    service.verdicts.push(VerdictView {
+        at: service.host.clock().now().to_string(),
+        session_id: hook.session.to_string(),
+        agent: hook.agent.to_string(),
+        event: hook.event.name().to_owned(),
+        tool: hook.tool.clone(),
+        verdict: if verdict.text.is_some() { "warn" } else { cell_name(verdict.cell) }.to_owned(),
+        would: verdict.would.map(|c| cell_name(c).to_owned()),
+        reason: convert::reason(verdict),
+        micros: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+    });
+}
+
+fn log_malformed(service: &Service, why: &str, began: Instant) {
+    service.verdicts.push(VerdictView {
+        at: service.host.clock().now().to_string(),
+        session_id: String::new(),
+        agent: String::new(),
+        event: String::new(),
+        tool: None,
+        verdict: "malformed".to_owned(),
+        would: None,
+        reason: Some(why.chars().filter(|c| !c.is_control()).take(200).collect()),
+        micros: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+    });
+}
+
+fn cell_name(cell: Cell) -> &'static str {
+    match cell {
+        Cell::Allow => "allow",
+        Cell::Hold => "hold",
+        Cell::Stop => "stop",
+        Cell::Refuse => "refuse",
+        Cell::Deny => "deny",
+        Cell::Ask => "ask",
+    }
+}

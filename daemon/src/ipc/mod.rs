@@ -1,0 +1,7 @@
+//! The socket: listener, connections, and the translation between the wire and the rules.
+
+pub mod commands;
+pub mod connection;
+pub mod convert;
+pub mod hooks;
+pub mod listener;

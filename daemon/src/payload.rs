@@ -1,0 +1,91 @@
+//! Usage in a hook's payload, for callers without a transcript (DESIGN 3.4). Missing or malformed usage is no error.
+
+use bursar_engine::command::Hook;
+use bursar_engine::row::Sighting;
+use bursar_engine::time::Timestamp;
+use bursar_engine::usage::Usage;
+use bursar_protocol::hook_input::{Event, HookInput};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Response {
+    usage: Option<RawUsage>,
+    model: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the API's names")]
+struct RawUsage {
+    #[serde(default)]
+    input_tokens: u64,
+    #[serde(default)]
+    output_tokens: u64,
+    #[serde(default)]
+    cache_creation_input_tokens: u64,
+    #[serde(default)]
+    cache_read_input_tokens: u64,
+}
+
+/// The request that a PostToolUse's response tells of, if it does.
+pub fn usage(input: &HookInput<'_>, hook: &Hook, now: Timestamp) -> Option<Sighting> {
+    if input.event != Event::PostToolUse {
+        return None;
+    }
+    let response: Response = serde_json::from_str(input.tool_response?.get()).ok()?;
+    let raw = response.usage?;
+    let usage = Usage {
+        input: raw.input_tokens,
+        output: raw.output_tokens,
+        cache_write_5m: raw.cache_creation_input_tokens,
+        cache_write_1h: 0,
+        cache_read: raw.cache_read_input_tokens,
+    };
+    if !usage.is_plausible() || usage == Usage::default() {
+        tracing::debug!("implausible usage in a payload was passed over");
+        return None;
+    }
+    let model = response.model.unwrap_or_else(|| "unknown".to_owned());
+    Some(Sighting {
+        // A call's id makes a repeated report count once.
+        message_id: input.tool_use_id.as_ref().map(|id| format!("payload:{}:{id}", hook.session)),
+        request_id: None,
+        session: hook.session.clone(),
+        agent: hook.agent.clone(),
+        model: model.chars().filter(char::is_ascii_graphic).take(128).collect(),
+        usage,
+        micro_usd: 0,
+        at: now,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::usage;
+    use bursar_engine::time::Timestamp;
+    use bursar_protocol::hook_input::HookInput;
+    use bursar_protocol::message::HookFrame;
+
+    fn seen(response: &str) -> Option<(u64, u64)> {
+        let payload = format!(r#"{{"sessionId":"s1","tool":"Bash","arguments":{{}},"response":{response}}}"#);
+        let input = HookInput::parse(payload.as_bytes(), Some("PostToolUse")).ok()?;
+        let hook = crate::ipc::convert::hook(&HookFrame::default(), &input).ok()?;
+        usage(&input, &hook, Timestamp(1)).map(|s| (s.usage.input, s.usage.output))
+    }
+
+    #[test]
+    fn reads_usage_where_there_is_some_and_passes_over_the_rest() {
+        assert_eq!(seen(r#"{"usage":{"input_tokens":3,"output_tokens":4}}"#), Some((3, 4)));
+        for none in [
+            r#"{"stdout":""}"#,
+            r#""text""#,
+            "null",
+            r#"{"usage":null}"#,
+            r#"{"usage":{"input_tokens":-3}}"#,
+            r#"{"usage":{"input_tokens":1e30}}"#,
+            r#"{"usage":{"output_tokens":99999999999999}}"#,
+            r#"{"usage":{}}"#,
+        ] {
+            assert_eq!(seen(none), None, "{none}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Who is at the other end of a connection, and whether it descends from an agent. A speed bump, not a wall: a
+//! process of the same user can always get round it.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+/// A process at the other end.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// Its user.
+    pub uid: u32,
+    /// Its process, where the platform tells.
+    pub pid: Option<u32>,
+}
+
+/// How many ancestors are looked at.
+const MAX_ANCESTORS: usize = 64;
+
+/// Why a peer counts as an agent's, if it does: it descends from a served client, or its environment says that it
+/// stands in an agent's shell.
+pub fn agents_hand(peer: Peer, served_clients: &BTreeSet<u32>) -> Option<&'static str> {
+    let pid = peer.pid?;
+    if ancestors(pid).any(|p| served_clients.contains(&p)) {
+        return Some("the caller descends from a Claude Code session that is served here");
+    }
+    let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let in_agent_shell = environ.split(|b| *b == 0).any(|var| var.starts_with(b"CLAUDECODE="));
+    in_agent_shell.then_some("the caller runs in an agent's shell (CLAUDECODE is set)")
+}
+
+/// A process and its ancestors, nearest first.
+pub fn ancestors(pid: u32) -> impl Iterator<Item = u32> {
+    std::iter::successors(Some(pid), |pid| parent(*pid)).take(MAX_ANCESTORS)
+}
+
+#[cfg(target_os = "linux")]
+fn parent(pid: u32) -> Option<u32> {
+    // "pid (name) state ppid": the name may hold anything, so read from its last parenthesis.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let after_name = stat.rsplit_once(')')?.1;
+    after_name.split_whitespace().nth(1)?.parse().ok().filter(|p| *p > 0)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn parent(pid: u32) -> Option<u32> {
+    let out =
+        std::process::Command::new("/bin/ps").args(["-o", "ppid=", "-p", &pid.to_string()]).output().ok()?;
+    String::from_utf8(out.stdout).ok()?.trim().parse().ok().filter(|p| *p > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Peer, agents_hand, ancestors};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn this_process_descends_from_its_parent() {
+        let me = std::process::id();
+        let parent = std::os::unix::process::parent_id();
+        assert_eq!(ancestors(me).take(2).collect::<Vec<_>>(), [me, parent]);
+        let peer = Peer { uid: 0, pid: Some(me) };
+        assert!(agents_hand(peer, &BTreeSet::from([parent])).is_some());
+        assert_eq!(agents_hand(Peer { uid: 0, pid: None }, &BTreeSet::from([parent])), None);
+    }
+}

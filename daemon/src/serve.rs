@@ -1,0 +1,51 @@
+//! What a connection needs of the daemon.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bursar_protocol::paths::Paths;
+
+use crate::host::Host;
+use crate::tailer::Tailer;
+use crate::view::{SettingView, VerdictView};
+
+/// How many verdicts are remembered for `bursar hooks`.
+const REMEMBERED_VERDICTS: usize = 1_000;
+
+/// The daemon, as its connections see it.
+#[derive(Debug)]
+pub struct Service {
+    /// Hot state.
+    pub host: Arc<Host>,
+    /// The reader of transcripts.
+    pub tailer: Arc<Tailer>,
+    /// Where things are.
+    pub paths: Paths,
+    /// Every setting and where it comes from.
+    pub settings: Vec<SettingView>,
+    /// Since when it serves, RFC 3339.
+    pub since: String,
+    /// The last verdicts.
+    pub verdicts: VerdictLog,
+}
+
+/// The last verdicts, oldest first, for people who ask why. Not kept over a restart.
+#[derive(Debug, Default)]
+pub struct VerdictLog(Mutex<VecDeque<VerdictView>>);
+
+impl VerdictLog {
+    /// Remembers a verdict.
+    pub fn push(&self, verdict: VerdictView) {
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if log.len() == REMEMBERED_VERDICTS {
+            log.pop_front();
+        }
+        log.push_back(verdict);
+    }
+
+    /// The newest `limit` verdicts, newest first.
+    pub fn newest(&self, limit: usize) -> Vec<VerdictView> {
+        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        log.iter().rev().take(limit).cloned().collect()
+    }
+}

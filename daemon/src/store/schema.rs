@@ -1,0 +1,85 @@
+//! The tables, and how an older file becomes a newer one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::StoreError;
+
+/// `BRSR`, so that the file says whose it is.
+const APPLICATION_ID: i64 = 0x4252_5352;
+
+/// One step for each version: step `n` makes version `n + 1` of version `n`.
+const STEPS: [&str; 1] = [VERSION_1];
+
+const VERSION_1: &str = "
+CREATE TABLE sessions (id TEXT PRIMARY KEY, first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, ended INTEGER,
+  body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE agents (session TEXT NOT NULL, agent TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (session, agent))
+  WITHOUT ROWID;
+-- All six kinds of budgets; the epoch is the reset generation and the window.
+CREATE TABLE budgets (id TEXT PRIMARY KEY, kind TEXT NOT NULL
+    CHECK (kind IN ('session', 'agent', 'task', 'project', 'host', 'fleet')),
+  name TEXT NOT NULL, generation INTEGER NOT NULL, epoch_window TEXT NOT NULL, status TEXT NOT NULL,
+  body TEXT NOT NULL) WITHOUT ROWID;
+-- Grants of every generation, by the request that made them: the budget's body has those of its own.
+CREATE TABLE grants (budget TEXT NOT NULL, generation INTEGER NOT NULL, epoch_window TEXT NOT NULL,
+  request_id TEXT NOT NULL, tokens INTEGER NOT NULL, micro_usd INTEGER NOT NULL, finish_up INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL, PRIMARY KEY (budget, generation, epoch_window, request_id)) WITHOUT ROWID;
+CREATE TABLE rows (message_id TEXT PRIMARY KEY, request_id TEXT, session TEXT NOT NULL, agent TEXT NOT NULL,
+  model TEXT NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL, cache_write_5m INTEGER NOT NULL,
+  cache_write_1h INTEGER NOT NULL, cache_read INTEGER NOT NULL, micro_usd INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+  charged TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX rows_by_session ON rows (session, at_ms);
+CREATE TABLE totals (session TEXT NOT NULL, agent TEXT NOT NULL, model TEXT NOT NULL, input INTEGER NOT NULL,
+  output INTEGER NOT NULL, cache_write_5m INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL,
+  cache_read INTEGER NOT NULL, micro_usd INTEGER NOT NULL, requests INTEGER NOT NULL,
+  PRIMARY KEY (session, agent, model)) WITHOUT ROWID;
+CREATE TABLE files (path TEXT PRIMARY KEY, session TEXT NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE holds (id INTEGER PRIMARY KEY, session TEXT NOT NULL, budget TEXT NOT NULL, ended TEXT,
+  body TEXT NOT NULL);
+CREATE INDEX holds_that_wait ON holds (id) WHERE ended IS NULL;
+CREATE TABLE alerts (id INTEGER PRIMARY KEY, acknowledged INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, body TEXT NOT NULL);
+CREATE TABLE audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT NOT NULL, chain BLOB NOT NULL);
+";
+
+/// The newest schema known here.
+pub(super) const KNOWN: i64 = 1;
+
+/// Sets the connection up and migrates the file.
+pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let damaged = |e: rusqlite::Error| match e.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            StoreError::Damaged { path: path.to_owned(), why: e.to_string() }
+        }
+        _ => StoreError::Sqlite(e),
+    };
+    connection.busy_timeout(Duration::from_secs(5))?;
+    let application: i64 =
+        connection.query_row("PRAGMA application_id", [], |r| r.get(0)).map_err(damaged)?;
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(damaged)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_master", [], |r| r.get(0)).map_err(damaged)?;
+    if application != APPLICATION_ID && (application != 0 || tables > 0) {
+        return Err(StoreError::Foreign { path: path.to_owned() });
+    }
+    if version > KNOWN {
+        return Err(StoreError::Newer { path: path.to_owned(), found: version, known: KNOWN });
+    }
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(damaged)?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // The log is copied back by the writer beside its commits, never by a reader.
+    connection.pragma_update(None, "wal_autocheckpoint", 2_000)?;
+    let from = usize::try_from(version).unwrap_or(0);
+    for (next, sql) in (1_i64..).zip(STEPS).skip(from) {
+        let transaction = connection.unchecked_transaction()?;
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", next)?;
+        transaction.commit()?;
+    }
+    let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(damaged)?;
+    if sound == "ok" { Ok(()) } else { Err(StoreError::Damaged { path: path.to_owned(), why: sound }) }
+}

@@ -1,0 +1,35 @@
+//! The transcript: the first sensor of tokens. Synchronous; the tailer decides when to read.
+
+mod file;
+mod parse;
+mod read;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bursar_engine::ids::AgentKey;
+
+pub use file::ReadError;
+pub use parse::{Line, parse};
+pub use read::{Read, read_new, recent_tool_use_ids};
+
+/// The most subagent files of one session that are looked at.
+const MAX_SUBAGENT_FILES: usize = 10_000;
+
+/// The subagents' files of a session, sorted: `<transcript without .jsonl>/subagents/agent-<id>.jsonl`.
+pub fn subagent_files(transcript: &Path) -> Vec<(AgentKey, PathBuf)> {
+    let Ok(entries) = fs::read_dir(transcript.with_extension("").join("subagents")) else {
+        return Vec::new();
+    };
+    let mut files: Vec<(AgentKey, PathBuf)> = entries
+        .filter_map(Result::ok)
+        .take(MAX_SUBAGENT_FILES)
+        .filter_map(|entry| {
+            let path = entry.path();
+            let id = path.file_name()?.to_str()?.strip_prefix("agent-")?.strip_suffix(".jsonl")?.to_owned();
+            Some((AgentKey::new(Some(&id)).ok()?, path))
+        })
+        .collect();
+    files.sort();
+    files
+}

@@ -1,0 +1,174 @@
+//! The views, made from the state.
+
+use std::collections::BTreeMap;
+
+use bursar_engine::State;
+use bursar_engine::alert::{Alert, AlertType};
+use bursar_engine::budget::Budget;
+use bursar_engine::hold::Hold;
+use bursar_engine::ids::BudgetId;
+use bursar_engine::records::{BudgetAlert, BudgetState};
+use bursar_engine::session::Session;
+use bursar_engine::time::Timestamp;
+use bursar_engine::usage::{Totals, Usage};
+use bursar_protocol::answer::{self, Figures};
+
+use crate::ipc::hooks::end_name;
+use crate::view::{AgentView, HoldView, ModelView, SessionView, UsageView};
+
+/// A budget.
+pub fn budget(state: &State, budget: &Budget) -> BudgetState {
+    BudgetState::of(budget, &state.policy.weights.unit())
+}
+
+fn usage(usage: Usage) -> UsageView {
+    UsageView {
+        input_tokens: usage.input,
+        output_tokens: usage.output,
+        cache_creation_input_tokens: usage.cache_write(),
+        cache_read_input_tokens: usage.cache_read,
+    }
+}
+
+#[derive(Default)]
+struct Sum {
+    totals: Totals,
+    models: BTreeMap<String, Totals>,
+}
+
+impl Sum {
+    fn add(&mut self, model: &str, totals: &Totals) {
+        add(&mut self.totals, totals);
+        add(self.models.entry(model.to_owned()).or_default(), totals);
+    }
+
+    fn models(&self) -> Vec<ModelView> {
+        let view = |(model, totals): (&String, &Totals)| ModelView {
+            model: model.clone(),
+            usage: usage(totals.usage),
+            requests: totals.requests,
+        };
+        self.models.iter().filter(|(_, t)| t.requests > 0).map(view).collect()
+    }
+}
+
+fn add(sum: &mut Totals, totals: &Totals) {
+    sum.usage = sum.usage.plus(totals.usage);
+    sum.micro_usd = sum.micro_usd.saturating_add(totals.micro_usd);
+    sum.requests = sum.requests.saturating_add(totals.requests);
+}
+
+/// One session.
+pub fn session(state: &State, session: &Session) -> SessionView {
+    let mut all = Sum::default();
+    let mut agents: BTreeMap<&bursar_engine::ids::AgentKey, Sum> = BTreeMap::new();
+    for known in state.agents_of(&session.id) {
+        agents.entry(&known.key).or_default();
+    }
+    for (agent, model, totals) in state.totals_of(&session.id) {
+        all.add(model, totals);
+        agents.entry(agent).or_default().add(model, totals);
+    }
+    let agent_view = |(key, sum): (&bursar_engine::ids::AgentKey, Sum)| AgentView {
+        agent: key.to_string(),
+        agent_type: state.agents.get(&(session.id.clone(), key.clone())).and_then(|a| a.agent_type.clone()),
+        usage: usage(sum.totals.usage),
+        requests: sum.totals.requests,
+        models: sum.models(),
+    };
+    let mut above = state.above(&session.id, &bursar_engine::ids::AgentKey::Main);
+    above.extend(agents.keys().filter_map(|k| Some(BudgetId::Agent(k.sub()?.to_owned()))));
+    above.retain(|id| state.budgets.contains_key(id));
+    let held = state.waiting().any(|h| h.session == session.id);
+    let own = state.budgets.get(&BudgetId::Session(session.id.clone()));
+    SessionView {
+        session_id: session.id.to_string(),
+        project: session.project.clone(),
+        cwd: session.cwd.clone(),
+        agent_name: session.shown_as.clone(),
+        state: match (held, session.ended) {
+            (true, _) => "held",
+            (false, None) => "live",
+            (false, Some(_)) => "ended",
+        }
+        .to_owned(),
+        first_seen: session.first_seen.to_string(),
+        last_seen: session.last_seen.to_string(),
+        ended_at: session.ended.map(|t| t.to_string()),
+        attended: session.attended,
+        usage: usage(all.totals.usage),
+        requests: all.totals.requests,
+        models: all.models(),
+        agents: agents.into_iter().map(agent_view).collect(),
+        budget_ids: above.iter().map(ToString::to_string).collect(),
+        budget: own.map(|b| budget(state, b)),
+        transcript: session.transcript.clone(),
+        bad_lines: state.files.values().filter(|f| f.session == session.id).map(|f| f.bad_lines).sum(),
+    }
+}
+
+/// Sessions, those that wait first, then live ones, then by the last hook.
+pub fn sessions(state: &State, all: bool) -> Vec<SessionView> {
+    let wanted = state.sessions.values().filter(|s| all || s.ended.is_none());
+    let mut views: Vec<SessionView> = wanted.map(|s| session(state, s)).collect();
+    let rank = |v: &SessionView| match v.state.as_str() {
+        "held" => 0,
+        "live" => 1,
+        _ => 2,
+    };
+    views.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| b.last_seen.cmp(&a.last_seen)));
+    views
+}
+
+/// A hold.
+pub fn hold(state: &State, hold: &Hold, now: Timestamp) -> HoldView {
+    let session = state.sessions.get(&hold.session);
+    HoldView {
+        hold_id: hold.id.0,
+        session_id: hold.session.to_string(),
+        project: session.and_then(|s| s.project.clone()),
+        agent: hold.agent.to_string(),
+        budget_id: hold.budget.to_string(),
+        budget: state.budgets.get(&hold.budget).map(|b| budget(state, b)),
+        event: hold.event.name().to_owned(),
+        tool: hold.tool.clone(),
+        started_at: hold.started.to_string(),
+        deadline: hold.deadline.to_string(),
+        held_seconds: hold.ended_at.unwrap_or(now).since(hold.started) / 1_000,
+        attended: hold.attended,
+        context_tokens: hold.context_tokens,
+        state: hold.end.map_or("waiting", end_name).to_owned(),
+        ended_at: hold.ended_at.map(|t| t.to_string()),
+        resume_with: format!("claude --resume {}", hold.session),
+    }
+}
+
+/// Alerts, newest first.
+pub fn alerts(state: &State, all: bool) -> Vec<BudgetAlert> {
+    state.alerts.values().rev().filter(|a| all || !a.acknowledged).map(alert).collect()
+}
+
+fn alert(alert: &Alert) -> BudgetAlert {
+    let figures = Figures {
+        budget_id: alert.budget_id.to_string(),
+        tokens_used: alert.tokens_used,
+        max_tokens: alert.max_tokens,
+        micro_usd_used: alert.micro_usd_used,
+        max_micro_usd: alert.max_micro_usd,
+        by_cost: false,
+    };
+    BudgetAlert {
+        alert_id: alert.alert_id.0.to_string(),
+        budget_id: alert.budget_id.clone(),
+        alert_type: alert.alert_type,
+        message: match alert.alert_type {
+            AlertType::WarningThreshold => answer::warned(&figures),
+            AlertType::BudgetExhausted | AlertType::CircuitTripped => answer::held(&figures),
+            AlertType::TooManyUnattended => answer::shut(&figures, answer::Why::TooManyUnattended),
+        },
+        utilization: alert.utilization,
+        timestamp: alert.timestamp.to_string(),
+        acknowledged: alert.acknowledged,
+        agent: alert.agent.clone(),
+    }
+}

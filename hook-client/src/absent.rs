@@ -1,0 +1,59 @@
+//! The daemon is away: everything goes on, but what a marker says is shut (HOOK 2, the last two columns).
+
+use std::fs;
+use std::io::ErrorKind;
+
+use bursar_protocol::answer::{AWAY_AND_SHUT, AWAY_AT_START, Answer, Say, answer as worded};
+use bursar_protocol::cut;
+use bursar_protocol::hook_input::{Event, HookInput};
+use bursar_protocol::marker::{self, Marker};
+
+use crate::args::Args;
+use crate::ask::Away;
+use crate::spool;
+
+/// The answer without a daemon, and a line in the spool where the hook is let through.
+pub(crate) fn answer(args: &Args, payload: &[u8], why: Away) -> Answer {
+    let (_, payload) = cut::cut(payload);
+    let input = HookInput::parse(&payload, args.event.as_deref());
+    let Ok(input) = input else {
+        spool::note(args, None, why);
+        return Answer::default();
+    };
+    let say = match shut(args, &input) {
+        true => say_where_shut(input.event),
+        false if input.event == Event::SessionStart => Say::Tell(AWAY_AT_START),
+        false => Say::Allow,
+    };
+    if matches!(say, Say::Allow | Say::Tell(_)) {
+        spool::note(args, Some(&input), why);
+    }
+    worded(input.event, input.seed_shape, say)
+}
+
+fn shut(args: &Args, input: &HookInput<'_>) -> bool {
+    let Some(state) = args.state() else { return false };
+    match fs::read_to_string(marker::path(&state, &input.session_id)) {
+        Ok(text) => Marker::from_text(&text).names(input.agent_id.as_deref()),
+        Err(e) if e.kind() == ErrorKind::NotFound => false,
+        // It is there and cannot be read: only an operator removes it.
+        Err(e) => e.kind() == ErrorKind::InvalidData,
+    }
+}
+
+fn say_where_shut(event: Event) -> Say<'static> {
+    match event {
+        Event::PreToolUse | Event::PostToolBatch | Event::Stop | Event::SubagentStop => {
+            Say::Stop(AWAY_AND_SHUT)
+        }
+        Event::UserPromptSubmit => Say::Refuse(AWAY_AND_SHUT),
+        Event::PreCompact => Say::Deny(AWAY_AND_SHUT),
+        Event::SessionStart => Say::Tell(AWAY_AT_START),
+        Event::SessionEnd
+        | Event::PostToolUse
+        | Event::PostToolUseFailure
+        | Event::SubagentStart
+        | Event::PostCompact
+        | Event::Notification => Say::Allow,
+    }
+}

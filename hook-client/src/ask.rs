@@ -1,0 +1,141 @@
+//! Asking the daemon under one deadline, and standing still where it says so.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bursar_protocol::answer::Answer;
+use bursar_protocol::endpoint::{self, Connection, common_version};
+use bursar_protocol::message::{FromDaemon, ToDaemon};
+use bursar_protocol::{ProtocolError, codec, paths};
+
+use crate::args::Args;
+use crate::facts;
+
+/// Connect, send and answer together (HOOK 4).
+const DEADLINE: Duration = Duration::from_millis(250);
+
+/// The same where the daemon may be starting, and for a batch, which waits for its own message.
+const LONG_DEADLINE: Duration = Duration::from_secs(1);
+
+/// A silence that means that the daemon is dead: it beats every 500 ms.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// How long a held hook looks for a daemon that went away.
+const LOOK_FOR: Duration = Duration::from_secs(30);
+
+/// The first and the longest pause between two looks.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Away {
+    /// No socket, or nobody behind it.
+    NoDaemon,
+    /// No whole answer in time, or one that is none.
+    NoAnswer,
+    /// The daemon went away while it held this hook, and did not come back.
+    LostWhileHeld,
+}
+
+/// Asks the daemon what this hook is told.
+pub(crate) fn ask(args: &Args, payload: &[u8]) -> Result<Answer, Away> {
+    let started = Instant::now();
+    let socket = args.socket().ok_or(Away::NoDaemon)?;
+    let message = ToDaemon::Hook(facts::frame(args, payload));
+    let last = started + LONG_DEADLINE;
+    let first = if is_batch(args, payload) { last } else { started + DEADLINE };
+    let frame = codec::frame(&message).map_err(|_| Away::NoAnswer)?;
+    let mut connection = loop {
+        match Connection::open(&socket, &frame, first) {
+            Ok(connection) => break connection,
+            Err(ProtocolError::Io(e))
+                if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
+            {
+                return Err(Away::NoDaemon);
+            }
+            Err(_) if is_starting(args) && Instant::now() < last => {}
+            Err(_) => return Err(Away::NoAnswer),
+        }
+    };
+    let answer = match connection.receive(first) {
+        // Only now does it matter whether a daemon serves or is about to: no system call for it on the good path.
+        Err(ProtocolError::Io(e)) if e.kind() == ErrorKind::TimedOut && is_starting(args) => {
+            connection.receive(last)
+        }
+        answer => answer,
+    };
+    let answer = match answer {
+        Ok(FromDaemon::Unsupported { min, max }) => again_in(&mut connection, &message, min, max, last),
+        answer => answer,
+    };
+    match answer.map_err(|_| Away::NoAnswer)? {
+        FromDaemon::Answer { exit, stdout, stderr } => Ok(Answer { exit, stdout, stderr }),
+        FromDaemon::Held { hold_id } => stand_still(&socket, connection, hold_id),
+        FromDaemon::Beat | FromDaemon::Unsupported { .. } | FromDaemon::Reply { .. } => Err(Away::NoAnswer),
+    }
+}
+
+fn again_in(
+    connection: &mut Connection,
+    message: &ToDaemon,
+    min: u8,
+    max: u8,
+    deadline: Instant,
+) -> Result<FromDaemon, ProtocolError> {
+    let version =
+        common_version(min, max).ok_or_else(|| ProtocolError::Malformed("no common version".to_owned()))?;
+    connection.send(&codec::frame_as(version, message)?)?;
+    connection.receive(deadline)
+}
+
+/// Whether a daemon may be about to serve: its `ready` file is missing.
+fn is_starting(args: &Args) -> bool {
+    args.state().is_some_and(|state| !paths::ready(&state).exists())
+}
+
+/// Whether this is a batch, without parsing. A payload that only says so in a tool's text waits a little longer for a
+/// dead daemon, nothing else.
+fn is_batch(args: &Args, payload: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"PostToolBatch\"";
+    args.event.as_deref() == Some("PostToolBatch") || payload.windows(NAME.len()).any(|w| w == NAME)
+}
+
+/// Waits for a person. The daemon may be replaced meanwhile: the next one takes the hold up.
+fn stand_still(socket: &Path, mut connection: Connection, hold_id: u64) -> Result<Answer, Away> {
+    loop {
+        match connection.receive(Instant::now() + SILENCE) {
+            Ok(FromDaemon::Answer { exit, stdout, stderr }) => return Ok(Answer { exit, stdout, stderr }),
+            Ok(FromDaemon::Beat | FromDaemon::Held { .. }) => {}
+            Ok(FromDaemon::Unsupported { .. } | FromDaemon::Reply { .. }) | Err(_) => {
+                connection = match look_for(socket, hold_id)? {
+                    Found::Answer(answer) => return Ok(answer),
+                    Found::Holding(connection) => connection,
+                };
+            }
+        }
+    }
+}
+
+enum Found {
+    Answer(Answer),
+    Holding(Connection),
+}
+
+fn look_for(socket: &Path, hold_id: u64) -> Result<Found, Away> {
+    let until = Instant::now() + LOOK_FOR;
+    let mut pause = PAUSES.0;
+    while Instant::now() < until {
+        let resume = ToDaemon::Resume { hold_id };
+        match endpoint::exchange(socket, &resume, Instant::now() + SILENCE) {
+            Ok((_, FromDaemon::Answer { exit, stdout, stderr })) => {
+                return Ok(Found::Answer(Answer { exit, stdout, stderr }));
+            }
+            Ok((connection, FromDaemon::Held { .. })) => return Ok(Found::Holding(connection)),
+            Ok(_) | Err(_) => {}
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(PAUSES.1);
+    }
+    Err(Away::LostWhileHeld)
+}
