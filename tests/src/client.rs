@@ -215,4 +215,13 @@ impl Outcome {
     pub fn reason(&self) -> &str {
         self.result.terminal_reason.as_deref().unwrap_or_default()
     }
+
+    /// What hooks told the person with `systemMessage`; a streaming run only.
+    pub fn system_messages(&self) -> Vec<String> {
+        let answers = self.messages.iter().filter(|message| message["subtype"] == "hook_response");
+        let answers = answers.filter_map(|message| serde_json::from_str(message["stdout"].as_str()?).ok());
+        answers
+            .filter_map(|answer: serde_json::Value| Some(answer["systemMessage"].as_str()?.to_owned()))
+            .collect()
+    }
 }

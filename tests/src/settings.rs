@@ -29,7 +29,8 @@ pub struct Settings(Value);
 impl Default for Settings {
     fn default() -> Self {
         let allow = json!(["Bash", "Read", "Write", "Edit", "Glob", "Grep", "Agent", "Task"]);
-        Self(json!({ "permissions": { "allow": allow } }))
+        // The terminal's own default, auto mode, would ask a model about calls.
+        Self(json!({ "permissions": { "allow": allow, "defaultMode": "default" } }))
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Entry {
     pub finished: Option<Instant>,
     /// What it was for.
     pub kind: Kind,
-    /// The model in the answer.
+    /// The model that was asked for, and answered.
     pub model: String,
     /// Whether the request offered tools.
     pub tools: bool,

@@ -143,12 +143,11 @@ impl Shared {
         let pacing = self.script.lock().unwrap_or_else(PoisonError::into_inner).pacing;
         let (kind, turn) = self.choose(&body);
         let (message_id, request_id) = self.next_ids();
-        let asked = body["model"].as_str().unwrap_or("unknown");
+        let model = body["model"].as_str().unwrap_or("unknown").to_owned();
         let (off_script, turn) = match turn {
             Some(turn) => (false, turn),
             None => (true, Turn::says("The script has nothing more to say.", Usage::plain(1, 1))),
         };
-        let model = turn.model.clone().unwrap_or_else(|| asked.to_owned());
         let index = self.log.add(Entry {
             at: Instant::now(),
             finished: None,

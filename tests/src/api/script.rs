@@ -133,8 +133,6 @@ impl Gate {
 pub struct Turn {
     pub(crate) blocks: Vec<Block>,
     pub(crate) usage: Usage,
-    pub(crate) model: Option<String>,
-    pub(crate) stop_reason: Option<String>,
     pub(crate) gate: Option<Gate>,
 }
 
@@ -142,7 +140,7 @@ impl Turn {
     /// An answer of words.
     #[must_use]
     pub fn says(text: &str, usage: Usage) -> Self {
-        Self { blocks: vec![Block::Text(text.to_owned())], usage, model: None, stop_reason: None, gate: None }
+        Self { blocks: vec![Block::Text(text.to_owned())], usage, gate: None }
     }
 
     /// An answer that calls a tool.
@@ -190,17 +188,12 @@ impl Turn {
         self
     }
 
-    /// The same answer under another model's name than the one asked for.
+    /// The same answer with one more field in the input of its last call.
     #[must_use]
-    pub fn from_model(mut self, model: &str) -> Self {
-        self.model = Some(model.to_owned());
-        self
-    }
-
-    /// The same answer with another `stop_reason` than its blocks suggest.
-    #[must_use]
-    pub fn stopping(mut self, reason: &str) -> Self {
-        self.stop_reason = Some(reason.to_owned());
+    pub fn with_input(mut self, key: &str, value: Value) -> Self {
+        if let Some(Block::ToolUse { input, .. }) = self.blocks.last_mut() {
+            input[key] = value;
+        }
         self
     }
 
@@ -211,9 +204,9 @@ impl Turn {
         self
     }
 
-    pub(crate) fn stop_reason(&self) -> &str {
+    pub(crate) fn stop_reason(&self) -> &'static str {
         let calls = self.blocks.iter().any(|block| matches!(block, Block::ToolUse { .. }));
-        self.stop_reason.as_deref().unwrap_or(if calls { "tool_use" } else { "end_turn" })
+        if calls { "tool_use" } else { "end_turn" }
     }
 }
 

@@ -1,43 +1,20 @@
 //! The harness itself, without Bursar: the scripted API and the client agree to the token, and the client treats
 //! hooks as Bursar takes for granted.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use bursar_tests::api::{Kind, RequestLog, Script, ScriptedApi, Turn, Usage};
-use bursar_tests::client::{ClientResult, Headless, ModelUsage};
+use bursar_tests::api::{Gate, Kind, Script, ScriptedApi, Turn};
+use bursar_tests::client::Headless;
 use bursar_tests::recorder::Recorder;
 use bursar_tests::settings::Settings;
 use bursar_tests::wait;
-use bursar_tests::world::World;
 use serde_json::json;
 
-const SOON: Duration = Duration::from_secs(20);
-
-/// A request's usage that no other request of a test has, with something of each kind.
-pub fn usage(n: u64) -> Usage {
-    Usage::plain(10 + n, 100 + 3 * n).cached(1000 * n, 50 + 7 * n, 20 + n)
-}
-
-#[track_caller]
-pub fn assert_same_totals(result: &ClientResult, log: &RequestLog) {
-    let sent: BTreeMap<String, ModelUsage> =
-        log.usage_by_model().into_iter().map(|(model, usage)| (model, usage.into())).collect();
-    assert_eq!(result.model_usage, sent, "the client's own totals (left) against what the API sent (right)");
-}
-
-/// A world whose settings register one recording hook for every event.
-fn recorded() -> (World, Recorder) {
-    let world = World::new();
-    let recorder = Recorder::new(world.root(), "recorder");
-    recorder.register(Settings::new()).write(&world.settings());
-    (world, recorder)
-}
+use crate::common::{SOON, assert_same_totals, bare, recorded, usage};
 
 #[test]
 fn totals_agree_for_parallel_failing_and_invalid_calls() {
-    let world = World::new();
-    Settings::new().write(&world.settings());
+    let world = bare();
     let api = ScriptedApi::start(Script::main([
         Turn::bash("echo one", usage(1)).after_saying("Two at once.").and_bash("echo two"),
         Turn::bash("exit 3", usage(2)).and_calls("Bash", json!({ "cmd": "no such field" })),
@@ -47,11 +24,11 @@ fn totals_agree_for_parallel_failing_and_invalid_calls() {
             json!({ "file_path": "never-read.txt", "old_string": "a", "new_string": "b" }),
             usage(4),
         ),
-        Turn::says("Another model ends it.", usage(5)).from_model("claude-haiku-4-5"),
+        Turn::says("That was all.", usage(5)),
     ]));
     let outcome = Headless::new(&world, &api, "do it").run();
     assert_eq!(outcome.reason(), "completed");
-    assert_eq!(outcome.result.result, "Another model ends it.");
+    assert_eq!(outcome.result.result, "That was all.");
     assert_same_totals(&outcome.result, api.log());
     api.log().assert_on_script();
     assert_eq!(api.turns_left(), 0);
@@ -59,11 +36,11 @@ fn totals_agree_for_parallel_failing_and_invalid_calls() {
 }
 
 #[test]
-fn totals_agree_for_foreground_and_background_subagents() {
+fn totals_agree_for_subagents_of_two_models() {
     let (world, recorder) = recorded();
     let api = ScriptedApi::start(
         Script::main([
-            Turn::agent("count the sheep", false, usage(1)),
+            Turn::agent("count the sheep", false, usage(1)).with_input("model", json!("haiku")),
             Turn::agent("paint the fence", true, usage(2)),
             Turn::says("Waiting for the painter.", usage(3)),
             Turn::says("All done.", usage(4)),
@@ -74,6 +51,7 @@ fn totals_agree_for_foreground_and_background_subagents() {
     let outcome = Headless::new(&world, &api, "do it").run();
     assert_eq!(outcome.reason(), "completed");
     assert_eq!(outcome.result.result, "All done.");
+    assert_eq!(outcome.result.model_usage.len(), 2);
     assert_same_totals(&outcome.result, api.log());
     api.log().assert_on_script();
     let sheep = Kind::Subagent("count the sheep".to_owned());
@@ -97,6 +75,26 @@ fn a_resumed_session_goes_on_with_its_totals() {
     assert_same_totals(&second.result, api.log());
     let starts = recorder.events_of("SessionStart");
     assert_eq!(starts.iter().map(|start| &start["source"]).collect::<Vec<_>>(), ["startup", "resume"]);
+}
+
+#[test]
+fn two_sessions_at_once_get_their_own_turns() {
+    let world = bare();
+    let gate = Gate::new();
+    let api = ScriptedApi::start(
+        Script::default()
+            .session(
+                "the red one",
+                [Turn::bash("echo red", usage(1)), Turn::says("Red.", usage(2)).behind(&gate)],
+            )
+            .session("the blue one", [Turn::bash("echo blue", usage(3)), Turn::says("Blue.", usage(4))]),
+    );
+    let red = Headless::new(&world, &api, "do the red one").start();
+    api.log().wait_for(&Kind::Main, 2, SOON);
+    let blue = Headless::new(&world, &api, "do the blue one").run();
+    assert_eq!(blue.result.result, "Blue.");
+    gate.open();
+    assert_eq!(red.outcome().result.result, "Red.");
 }
 
 #[test]
@@ -126,6 +124,7 @@ fn a_stopping_batch_hook_ends_the_turn() {
     let outcome = Headless::new(&world, &api, "do it").run();
     assert_eq!(outcome.reason(), "hook_stopped");
     assert!(!outcome.result.is_error);
+    assert_eq!(outcome.process.code, Some(0));
     assert_eq!(api.log().count(), 1);
 }
 
@@ -135,113 +134,63 @@ fn a_system_message_at_the_start_is_there_to_be_read() {
     let api = ScriptedApi::start(Script::main([Turn::says("Done.", usage(1))]));
     recorder.answer("SessionStart", &json!({ "systemMessage": "the lights are out" }));
     let outcome = Headless::new(&world, &api, "do it").streaming().run();
-    for m in &outcome.messages {
-        println!("MSG {}", m.to_string().chars().take(600).collect::<String>());
-    }
-    let t = recorder.events_of("SessionStart")[0]["transcript_path"].as_str().unwrap().to_owned();
-    for l in std::fs::read_to_string(t).unwrap().lines().filter(|l| l.contains("lights")) {
-        println!("LINE {l}");
-    }
+    assert_eq!(outcome.system_messages(), ["the lights are out"]);
 }
 
 #[test]
-fn stop_blocker() {
-    let (world, recorder) = recorded();
-    let api = ScriptedApi::start(Script::main([Turn::says("One.", usage(1)), Turn::says("Two.", usage(2))]));
-    let other = Recorder::new(world.root(), "other");
-    other.register(Settings::read(&world.settings())).write(&world.settings());
-    recorder.answer("Stop", &json!({ "decision": "block", "reason": "go on" }));
-    other.answer("Stop", &json!({ "continue": false, "stopReason": "enough" }));
+fn a_stop_hook_that_blocks_keeps_a_session_going_unless_another_ends_it() {
+    let (world, blocker) = recorded();
+    let api = ScriptedApi::start(Script::main((1..12).map(|n| Turn::says("Done.", usage(n)))));
+    blocker.answer("Stop", &json!({ "decision": "block", "reason": "go on" }));
+    Headless::new(&world, &api, "do it").run();
+    let alone = api.log().count();
+    assert!(alone > 3, "the blocker kept it going for {alone} requests only");
+
+    let ender = Recorder::new(world.root(), "ender");
+    ender.register(Settings::read(&world.settings())).write(&world.settings());
+    ender.answer("Stop", &json!({ "continue": false, "stopReason": "enough" }));
     let outcome = Headless::new(&world, &api, "do it").run();
-    println!("{:?} {}", outcome.result, api.log().count());
+    assert_eq!(outcome.reason(), "stop_hook_prevented");
+    assert_eq!(api.log().count(), alone + 1);
 }
 
 #[test]
-fn stop_blocker_alone() {
+fn compaction_without_a_terminal_is_seen_and_can_be_refused() {
     let (world, recorder) = recorded();
-    let api = ScriptedApi::start(Script::main([Turn::says("One.", usage(1)), Turn::says("Two.", usage(2))]));
-    recorder.answer("Stop", &json!({ "decision": "block", "reason": "go on" }));
-    let outcome = Headless::new(&world, &api, "do it").run();
-    println!("{:?} {}", outcome.result, api.log().count());
-}
-
-#[test]
-fn compact_headless() {
-    let (world, recorder) = recorded();
-    let api = ScriptedApi::start(Script::main([
-        Turn::bash("echo 1", usage(1)),
-        Turn::says("Two.", usage(2)),
-        Turn::says("Three.", usage(3)),
-    ]));
+    let api =
+        ScriptedApi::start(Script::main([Turn::bash("echo one", usage(1)), Turn::says("Done.", usage(2))]));
     let first = Headless::new(&world, &api, "do it").run();
-    let second = Headless::new(&world, &api, "/compact").resume(&first.result.session_id).run();
-    println!("{:?}", second.result);
-    for e in api.log().entries() {
-        println!(
-            "{:?} tools={} streamed={} {}",
-            e.kind,
-            e.tools,
-            e.streamed,
-            e.body["messages"]
-                .as_array()
-                .unwrap()
-                .last()
-                .unwrap()
-                .to_string()
-                .chars()
-                .take(400)
-                .collect::<String>()
-        );
-    }
-    recorder.refuse("PreCompact", "no money");
-    let third = Headless::new(&world, &api, "/compact").resume(&first.result.session_id).run();
-    println!("{:?}", third.result);
-    for e in recorder.events() {
-        println!("EV {} {}", e["hook_event_name"], e["agent_type"]);
-    }
-    println!("{}", api.log().count());
+    let compacted = Headless::new(&world, &api, "/compact").resume(&first.result.session_id).run();
+    assert_eq!(api.log().count_of(&Kind::Compact), 1);
+    // A compaction is in the client's own totals, and in no line of its transcript.
+    assert_same_totals(&compacted.result, api.log());
+    recorder.refuse("PreCompact", "not now");
+    let refused = Headless::new(&world, &api, "/compact").resume(&first.result.session_id).run();
+    assert!(refused.result.result.contains("Compaction blocked by PreCompact hook"), "{:?}", refused.result);
+    assert_eq!(api.log().count(), 3);
 }
 
 #[test]
-fn background_stop() {
+fn a_background_result_waits_with_its_notification() {
     let (world, recorder) = recorded();
+    let gate = Gate::new();
     let api = ScriptedApi::start(
         Script::main([
-            Turn::agent("paint the fence", true, usage(2)),
-            Turn::says("Waiting for the painter.", usage(3)),
-            Turn::says("All done.", usage(4)),
+            Turn::agent("paint the fence", true, usage(1)),
+            Turn::says("Waiting for the painter.", usage(2)),
+            Turn::says("All done.", usage(3)),
         ])
-        .subagent("paint the fence", [Turn::bash("sleep 1", usage(7)), Turn::says("Painted.", usage(8))]),
+        .subagent("paint the fence", [Turn::says("The fence is green.", usage(4)).behind(&gate)]),
     );
-    recorder.answer("Stop", &json!({ "continue": false, "stopReason": "enough" }));
-    let outcome = Headless::new(&world, &api, "do it").run();
-    println!("{:?}", outcome.result);
-    for e in api.log().entries() {
-        println!("{:?} carries {}", e.kind, e.carries("Painted."));
-    }
-    for e in recorder.events() {
-        println!("EV {} {}", e["hook_event_name"], e["agent_type"]);
-    }
-}
-
-#[test]
-fn background_stop_sub() {
-    let (world, recorder) = recorded();
-    let api = ScriptedApi::start(
-        Script::main([
-            Turn::agent("paint the fence", true, usage(2)),
-            Turn::says("Waiting for the painter.", usage(3)),
-            Turn::says("All done.", usage(4)),
-        ])
-        .subagent("paint the fence", [Turn::bash("sleep 1", usage(7)), Turn::says("Painted.", usage(8))]),
-    );
-    recorder.answer("SubagentStop", &json!({ "continue": false, "stopReason": "enough" }));
-    let outcome = Headless::new(&world, &api, "do it").run();
-    println!("{:?}", outcome.result);
-    for e in api.log().entries() {
-        println!("{:?} carries {}", e.kind, e.carries("Painted."));
-    }
-    for e in recorder.events() {
-        println!("EV {} {}", e["hook_event_name"], e["agent_type"]);
-    }
+    let run = Headless::new(&world, &api, "do it").start();
+    wait::until_true("the main agent's end of turn", SOON, || !recorder.events_of("Stop").is_empty());
+    recorder.hold("UserPromptSubmit");
+    gate.open();
+    wait::until_true("the notification", SOON, || recorder.events_of("UserPromptSubmit").len() == 2);
+    api.log().assert_silent_for(Duration::from_secs(1), "the notification is held");
+    recorder.release("UserPromptSubmit");
+    let outcome = run.outcome();
+    assert_eq!(outcome.result.result, "All done.");
+    let last = api.log().entries().pop().expect("requests");
+    assert!(last.carries("The fence is green."));
 }

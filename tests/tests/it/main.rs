@@ -1,4 +1,5 @@
 //! Whole-system tests. Each drives the real Claude Code client against a scripted Messages API.
-#![allow(missing_docs, reason = "a test's name says what it shows")]
 
+mod common;
 mod harness;
+mod harness_terminal;
