@@ -1,0 +1,235 @@
+//! The real daemon and its commands, with a home of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde::de::DeserializeOwned;
+
+use crate::process::{Finished, Running};
+use crate::reply::{Alerts, Budget, Budgets, Hold, SessionShow, Verdicts, Waiting};
+use crate::wait;
+use crate::world::World;
+
+const READY_LIMIT: Duration = Duration::from_secs(15);
+const COMMAND_LIMIT: Duration = Duration::from_secs(20);
+/// Two releases of a hold, a transcript's lag, and a slow machine.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Where the programs under test are: `BURSAR_TEST_BIN_DIR`, else where Cargo put them beside this test.
+pub fn built_binaries() -> PathBuf {
+    std::env::var_os("BURSAR_TEST_BIN_DIR").map_or_else(
+        || {
+            let test = std::env::current_exe().expect("a test knows its own path");
+            // <target>/debug/deps/it-…
+            test.ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default()
+        },
+        PathBuf::from,
+    )
+}
+
+/// Bursar in a test's world: its commands, and its daemon while one runs.
+#[derive(Debug)]
+pub struct Bursar<'a> {
+    world: &'a World,
+    binaries: PathBuf,
+    config: Vec<(String, String)>,
+    daemon: Option<Running>,
+}
+
+impl<'a> Bursar<'a> {
+    /// Bursar without a daemon, configured by these environment variables.
+    #[track_caller]
+    pub fn new(world: &'a World, config: &[(&str, &str)]) -> Self {
+        let binaries = built_binaries();
+        for name in ["bursar", "bursar-hook"] {
+            let path = binaries.join(name);
+            assert!(
+                path.is_file(),
+                "{} is not built: run `cargo build` first, or name a folder in BURSAR_TEST_BIN_DIR",
+                path.display()
+            );
+        }
+        let config = config.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        Self { world, binaries, config, daemon: None }
+    }
+
+    /// Bursar installed into the world's settings, its daemon running.
+    #[track_caller]
+    pub fn up(world: &'a World, config: &[(&str, &str)]) -> Self {
+        let mut bursar = Self::new(world, config);
+        bursar.install();
+        bursar.start();
+        bursar
+    }
+
+    /// Registers the hooks in the world's settings.
+    #[track_caller]
+    pub fn install(&self) {
+        let settings = self.world.settings().display().to_string();
+        self.done(&["install", "--settings", &settings, "--unprotected"]);
+    }
+
+    /// Starts the daemon and waits until it serves.
+    #[track_caller]
+    pub fn start(&mut self) {
+        let ready = self.world.bursar_home().join("ready");
+        // A killed daemon leaves its file; what counts is the new one's.
+        let old = fs::metadata(&ready).and_then(|file| file.modified()).ok();
+        let mut command = self.command(&["daemon"]);
+        command.env("RUST_LOG", "info");
+        let mut daemon = Running::start(command, "the daemon");
+        let is_new = || fs::metadata(&ready).and_then(|file| file.modified()).is_ok_and(|at| Some(at) != old);
+        wait::until_true("the daemon's ready file", READY_LIMIT, || {
+            assert!(
+                daemon.is_running(),
+                "the daemon ended at its start: {}{}",
+                daemon.stdout(),
+                daemon.stderr()
+            );
+            is_new()
+        });
+        self.daemon = Some(daemon);
+    }
+
+    /// Ends the daemon as `kill -9` does.
+    pub fn kill(&mut self) {
+        if let Some(daemon) = self.daemon.take() {
+            daemon.signal(Signal::KILL);
+            daemon.wait(COMMAND_LIMIT);
+        }
+    }
+
+    /// Ends the daemon as a service manager does.
+    pub fn stop(&mut self) {
+        if let Some(daemon) = self.daemon.take() {
+            daemon.signal(Signal::TERM);
+            daemon.wait(COMMAND_LIMIT);
+        }
+    }
+
+    /// Freezes the daemon: it has its socket and does not answer.
+    pub fn freeze(&self) {
+        self.daemon.iter().for_each(|daemon| daemon.signal(Signal::STOP));
+    }
+
+    /// Ends the freeze.
+    pub fn thaw(&self) {
+        self.daemon.iter().for_each(|daemon| daemon.signal(Signal::CONT));
+    }
+
+    /// Puts other files in the place of the programs, as a new build does: the old ones are gone.
+    pub fn replace_binaries(&mut self) {
+        let place = self.world.root().join("new-build");
+        fs::create_dir_all(&place).expect("a folder for the new build");
+        for name in ["bursar", "bursar-hook"] {
+            fs::copy(self.binaries.join(name), place.join(name)).expect("a copy of the program");
+        }
+        self.binaries = place;
+    }
+
+    /// What the daemon has said so far.
+    pub fn daemon_log(&self) -> String {
+        self.daemon.as_ref().map(|daemon| daemon.stdout() + &daemon.stderr()).unwrap_or_default()
+    }
+
+    /// Runs a command to its end, whatever that is.
+    #[track_caller]
+    pub fn run(&self, args: &[&str]) -> Finished {
+        Running::run(self.command(args), "bursar", COMMAND_LIMIT)
+    }
+
+    /// Runs a command that must succeed.
+    #[track_caller]
+    pub fn done(&self, args: &[&str]) -> Finished {
+        let finished = self.run(args);
+        assert_eq!(finished.code, Some(0), "bursar {args:?}: {finished:?}\ndaemon: {}", self.daemon_log());
+        finished
+    }
+
+    /// Runs a command with `--json` and reads its answer.
+    #[track_caller]
+    pub fn json<T: DeserializeOwned>(&self, args: &[&str]) -> T {
+        let mut args = args.to_vec();
+        args.push("--json");
+        let finished = self.done(&args);
+        match serde_json::from_str(&finished.stdout) {
+            Ok(answer) => answer,
+            Err(error) => {
+                panic!("bursar {args:?} answered what tests cannot read ({error}): {}", finished.stdout)
+            }
+        }
+    }
+
+    /// Who stands still.
+    #[track_caller]
+    pub fn holds(&self) -> Vec<Hold> {
+        self.json::<Waiting>(&["waiting"]).holds
+    }
+
+    /// Waits until exactly one agent stands still.
+    #[track_caller]
+    pub fn wait_for_hold(&self) -> Hold {
+        let what = "one agent that is held";
+        wait::until(what, SOON, || self.holds().into_iter().next())
+    }
+
+    /// Waits until nobody stands still.
+    #[track_caller]
+    pub fn wait_for_no_hold(&self) {
+        wait::until_true("nobody held any more", SOON, || self.holds().is_empty());
+    }
+
+    /// All that is known of a session.
+    #[track_caller]
+    pub fn session(&self, id: &str) -> SessionShow {
+        self.json(&["sessions", "show", id])
+    }
+
+    /// A budget, if there is one of this id.
+    #[track_caller]
+    pub fn budget(&self, id: &str) -> Option<Budget> {
+        self.json::<Budgets>(&["budget", "list"]).budgets.into_iter().find(|budget| budget.budget_id == id)
+    }
+
+    /// Grants tokens.
+    #[track_caller]
+    pub fn extend(&self, budget_id: &str, tokens: u64) {
+        let tokens = tokens.to_string();
+        self.done(&[
+            "budget",
+            "extend",
+            budget_id,
+            "--tokens",
+            &tokens,
+            "--reason",
+            "the work is worth it",
+            "--json",
+        ]);
+    }
+
+    /// Refuses to grant anything.
+    #[track_caller]
+    pub fn decline(&self, budget_id: &str) {
+        self.done(&["budget", "decline", budget_id, "--reason", "enough"]);
+    }
+
+    /// All alerts.
+    #[track_caller]
+    pub fn alerts(&self) -> Alerts {
+        self.json(&["alerts", "list"])
+    }
+
+    /// The last verdicts.
+    #[track_caller]
+    pub fn verdicts(&self) -> Verdicts {
+        self.json(&["hooks"])
+    }
+
+    fn command(&self, args: &[&str]) -> std::process::Command {
+        let mut command = self.world.command(self.binaries.join("bursar"));
+        command.env("BURSAR_HOME", self.world.bursar_home()).envs(self.config.iter().cloned()).args(args);
+        command
+    }
+}

@@ -1,0 +1,163 @@
+//! What Bursar's commands answer with `--json`: the fields that tests read.
+
+use serde::Deserialize;
+
+use crate::api::Usage;
+use crate::client::ModelUsage;
+
+/// Tokens by kind, in the API's own words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub struct Tokens {
+    /// Neither from the cache nor into it.
+    pub input_tokens: u64,
+    /// Written by the model.
+    pub output_tokens: u64,
+    /// Written to the cache.
+    pub cache_creation_input_tokens: u64,
+    /// Read from the cache.
+    pub cache_read_input_tokens: u64,
+}
+
+impl From<Usage> for Tokens {
+    fn from(usage: Usage) -> Self {
+        ModelUsage::from(usage).into()
+    }
+}
+
+impl From<ModelUsage> for Tokens {
+    fn from(usage: ModelUsage) -> Self {
+        Self {
+            input_tokens: usage.input_tokens,
+            output_tokens: usage.output_tokens,
+            cache_creation_input_tokens: usage.cache_creation_input_tokens,
+            cache_read_input_tokens: usage.cache_read_input_tokens,
+        }
+    }
+}
+
+/// `bursar sessions show ID`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct SessionShow {
+    /// All agents and models together.
+    pub usage: Tokens,
+    /// By model.
+    pub models: Vec<ModelShare>,
+    /// By agent.
+    pub agents: Vec<AgentShare>,
+    /// The budgets that it draws on.
+    pub budget_ids: Vec<String>,
+}
+
+/// A model's part of a session.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ModelShare {
+    /// The model.
+    pub model: String,
+    /// Its tokens.
+    pub usage: Tokens,
+    /// Its requests.
+    pub requests: u64,
+}
+
+/// An agent's part of a session.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AgentShare {
+    /// `main`, or the subagent's id.
+    pub agent: String,
+    /// The subagent's type.
+    pub agent_type: Option<String>,
+    /// Its tokens.
+    pub usage: Tokens,
+    /// Its requests.
+    pub requests: u64,
+}
+
+/// `bursar waiting`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Waiting {
+    /// Who stands still.
+    pub holds: Vec<Hold>,
+    /// How many.
+    pub total: usize,
+}
+
+/// An agent that stands still.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Hold {
+    /// Its id, the same over restarts of the daemon.
+    pub hold_id: String,
+    /// Whose.
+    pub session_id: String,
+    /// `main`, or the subagent's id.
+    pub agent: String,
+    /// The budget that holds.
+    pub budget_id: Option<String>,
+    /// The hook that waits.
+    pub event: String,
+    /// Since when.
+    pub started_at: serde_json::Value,
+}
+
+/// `bursar budget list`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Budgets {
+    /// The budgets.
+    pub budgets: Vec<Budget>,
+}
+
+/// A budget's state.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Budget {
+    /// Its id: `session:<id>`, `agent:<id>`, …
+    pub budget_id: String,
+    /// `session`, `task`, …
+    pub budget_type: String,
+    /// Its limit; 0 is none.
+    pub max_tokens: u64,
+    /// What was drawn, by the configured weights.
+    pub tokens_used: u64,
+    /// `active`, `warning`, `paused` or `exhausted`.
+    pub status: String,
+}
+
+/// `bursar alerts list`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Alerts {
+    /// The alerts.
+    pub alerts: Vec<Alert>,
+}
+
+/// An alert.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Alert {
+    /// Of which budget.
+    pub budget_id: String,
+    /// `warning_threshold`, `budget_exhausted`, …
+    pub alert_type: String,
+    /// What it tells the person.
+    pub message: String,
+}
+
+/// `bursar hooks`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Verdicts {
+    /// The last verdicts.
+    pub verdicts: Vec<GivenVerdict>,
+}
+
+/// A verdict, and why.
+#[derive(Debug, Clone, Deserialize)]
+pub struct GivenVerdict {
+    /// Whose.
+    pub session_id: String,
+    /// `main`, or the subagent's id.
+    pub agent: String,
+    /// The hook.
+    pub event: String,
+    /// What was answered.
+    pub verdict: String,
+    /// What would have been answered, were it enforced.
+    pub would: Option<String>,
+    /// In words.
+    pub reason: Option<String>,
+}

@@ -1,0 +1,5 @@
+//! Whole-system tests. Each drives the real Claude Code client against a scripted Messages API.
+
+mod common;
+mod harness;
+mod harness_terminal;
