@@ -116,7 +116,7 @@ fn reads_first(event: HookEvent) -> bool {
 /// The session's transcript, where one may be read: named by this hook or an earlier one, and there.
 fn transcript_of(host: &Host, hook: &Hook) -> Option<PathBuf> {
     let known = || host.look(|state| state.sessions.get(&hook.session)?.transcript.clone());
-    hook.transcript.clone().or_else(known).map(PathBuf::from)
+    hook.transcript.clone().or_else(known).map(PathBuf::from).filter(|path| path.is_file())
 }
 
 fn agents_file(main: &Path, agent: &AgentKey) -> PathBuf {
