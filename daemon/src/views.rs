@@ -120,8 +120,7 @@ pub fn sessions(state: &State, all: bool) -> Vec<SessionView> {
     views
 }
 
-/// A hold.
-pub fn hold(state: &State, hold: &Hold, now: Timestamp) -> HoldView {
+fn hold(state: &State, hold: &Hold, now: Timestamp) -> HoldView {
     let session = state.sessions.get(&hold.session);
     HoldView {
         hold_id: hold.id.0,
@@ -141,6 +140,12 @@ pub fn hold(state: &State, hold: &Hold, now: Timestamp) -> HoldView {
         ended_at: hold.ended_at.map(|t| t.to_string()),
         resume_with: format!("claude --resume {}", hold.session),
     }
+}
+
+/// Holds that wait, oldest first; with `all` those that ended lately follow, newest first.
+pub fn holds(state: &State, all: bool, now: Timestamp) -> Vec<HoldView> {
+    let ended = state.holds.values().rev().filter(|h| all && h.end.is_some());
+    state.waiting().chain(ended).map(|h| hold(state, h, now)).collect()
 }
 
 /// Alerts, newest first.

@@ -23,7 +23,6 @@ pub(crate) fn frame(args: &Args, payload: &[u8]) -> HookFrame {
         agent: var("BURSAR_AGENT"),
         cut,
         payload: payload.into_owned(),
-        spooled: 0,
     }
 }
 

@@ -43,8 +43,6 @@ pub struct HookFrame {
     pub cut: Cut,
     /// The hook's standard input, cut; JSON unless the caller sent something else.
     pub payload: Vec<u8>,
-    /// Hooks that were let through without a daemon since the last answer, from the spool: `0` on the good path.
-    pub spooled: u32,
 }
 
 /// How far a payload was cut, from least to most.
@@ -162,7 +160,10 @@ pub enum Query {
         id: String,
     },
     /// Who waits for a human.
-    Holds,
+    Holds {
+        /// Also those that ended lately, and how.
+        all: bool,
+    },
     /// The alerts.
     Alerts {
         /// Also those seen.

@@ -85,17 +85,19 @@ pub struct Waiting {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Hold {
     /// Its id, the same over restarts of the daemon.
-    pub hold_id: String,
+    pub hold_id: u64,
     /// Whose.
     pub session_id: String,
     /// `main`, or the subagent's id.
     pub agent: String,
     /// The budget that holds.
-    pub budget_id: Option<String>,
+    pub budget_id: String,
     /// The hook that waits.
     pub event: String,
     /// Since when.
-    pub started_at: serde_json::Value,
+    pub started_at: String,
+    /// `waiting`, or how it ended.
+    pub state: String,
 }
 
 /// `bursar budget list`.

@@ -61,7 +61,11 @@ enum Command {
         limit: u32,
     },
     /// Who waits for you
-    Waiting,
+    Waiting {
+        /// Also those that no longer wait, and how that ended
+        #[arg(long)]
+        all: bool,
+    },
     /// Approve more for what waits: `bursar extend +100k`
     Extend(act::ShortExtend),
     /// Approve just enough to finish
@@ -172,7 +176,7 @@ fn dispatch(command: Command, output: &Output) -> Result<(), Failure> {
             act::act(&paths, OperatorAct::AcknowledgeAlert { alert_id: id }, &act::Words::default(), output)
         }
         Command::Hooks { limit } => show::hooks(&paths, limit, output),
-        Command::Waiting => show::waiting(&paths, output),
+        Command::Waiting { all } => show::waiting(&paths, all, output),
         Command::Extend(args) => act::short_extend(&paths, &args, output),
         Command::Finish(target) => act::finish(&paths, &target, output),
         Command::Stop(target) => act::decline(&paths, &target, output),

@@ -219,8 +219,8 @@ pub(super) fn budget(paths: &Paths, question: Query, output: &Output) -> Result<
     Ok(())
 }
 
-pub(super) fn waiting(paths: &Paths, output: &Output) -> Result<(), Failure> {
-    let (list, json): (HoldList, _) = query(paths, Query::Holds)?;
+pub(super) fn waiting(paths: &Paths, all: bool, output: &Output) -> Result<(), Failure> {
+    let (list, json): (HoldList, _) = query(paths, Query::Holds { all })?;
     if output.json(&json) {
         return Ok(());
     }
@@ -237,7 +237,10 @@ pub(super) fn waiting(paths: &Paths, output: &Output) -> Result<(), Failure> {
                 plain(h.project.clone().unwrap_or_else(|| short_id(&h.session_id))),
                 plain(if h.agent == "main" { h.agent.clone() } else { short_id(&h.agent) }),
                 plain(doing),
-                (Tone::Bad, span(h.held_seconds)),
+                match h.state.as_str() {
+                    "waiting" => (Tone::Bad, span(h.held_seconds)),
+                    ended => dim(format!("{} ({})", span(h.held_seconds), ended.replace('_', " "))),
+                },
                 plain(h.budget.as_ref().map_or_else(String::new, used_of)),
                 plain(h.budget_id.clone()),
             ]
@@ -245,14 +248,17 @@ pub(super) fn waiting(paths: &Paths, output: &Output) -> Result<(), Failure> {
         .collect();
     output.table(&["project", "agent", "held at", "for", "tokens", "budget"], &[3, 4], &rows);
     output.line("");
-    let mut ids: Vec<&str> = list.holds.iter().map(|h| h.budget_id.as_str()).collect();
+    let waiting = list.holds.iter().filter(|h| h.state == "waiting");
+    let mut ids: Vec<&str> = waiting.map(|h| h.budget_id.as_str()).collect();
     ids.sort_unstable();
     ids.dedup();
-    if let [_] = ids.as_slice() {
-        output.line("Approve with `bursar extend +100k`, let it finish with `bursar finish`, stop it with `bursar stop`.");
-    } else {
-        for id in ids {
-            output.line(&format!("Approve with `bursar extend {id} +100k`"));
+    match ids.as_slice() {
+        [] => output.line("Nobody waits for you."),
+        [_] => output.line("Approve with `bursar extend +100k`, let it finish with `bursar finish`, stop it with `bursar stop`."),
+        several => {
+            for id in several {
+                output.line(&format!("Approve with `bursar extend {id} +100k`."));
+            }
         }
     }
     Ok(())

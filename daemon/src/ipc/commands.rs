@@ -131,10 +131,9 @@ pub async fn query(service: &Arc<Service>, query: &Query) -> Response {
                 None => not_found(&format!("budget {id}")),
             }
         }
-        Query::Holds => {
+        Query::Holds { all } => {
             let now = host.clock().now();
-            let holds: Vec<_> =
-                host.look(|state| state.waiting().map(|h| views::hold(state, h, now)).collect());
+            let holds = host.look(|state| views::holds(state, *all, now));
             (200, text(&HoldList { total: holds.len(), holds }))
         }
         Query::Alerts { all } => {

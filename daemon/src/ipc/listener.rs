@@ -22,7 +22,7 @@ use crate::serve::Service;
 pub enum ListenError {
     /// A folder is not ours alone.
     #[error(
-        "{path} must belong to this user and be closed to others (mode 0700); mend it or choose another folder"
+        "{path} must be a folder of this user that is closed to others: `chmod 700` it, or choose another one"
     )]
     NotPrivate {
         /// The folder.
@@ -55,6 +55,10 @@ pub fn private_folder(path: &Path) -> Result<(), ListenError> {
             let closed_to_others = meta.mode().trailing_zeros() >= 6;
             if ours && closed_to_others {
                 return Ok(());
+            }
+            // Made for us a moment ago, under a usual umask: nothing in it can have been seen.
+            if ours && fs::read_dir(path).map_err(io)?.next().is_none() {
+                return fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io);
             }
             Err(ListenError::NotPrivate { path: path.to_owned() })
         }
