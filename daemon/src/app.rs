@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::host::Host;
@@ -26,6 +27,7 @@ use crate::serve::{Service, VerdictLog};
 use crate::spool;
 use crate::store::{Store, StoreError, Writer};
 use crate::tailer::Tailer;
+use crate::{journal, keeper};
 
 /// How long held hooks may take to come back after a restart: the client tries for 30 s.
 const HOLDS_COME_BACK: Duration = Duration::from_secs(35);
@@ -105,9 +107,13 @@ async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
     let markers = Markers::new(paths.state.clone());
     let standing: Vec<_> = state.sessions.keys().map(|s| (s.clone(), markers::wanted(&state, s))).collect();
     markers.restore(&standing).map_err(io("cannot restore the markers of paused sessions"))?;
-    let writer = Writer::spawn(store, Arc::new(|_| {}));
+    let bus = Bus::default();
+    let journal = bus.subscribe();
+    let writer = Writer::spawn(store, bus);
     let clock = Clock::start(high_water);
     let host = Arc::new(Host::new(state, clock, writer, reader, markers));
+    // What is not enforced any more holds nobody.
+    host.tell(&Command::Tick).await;
     let tailer = Arc::new(Tailer::new(Arc::clone(&host)));
     tailer.catch_up().await;
 
@@ -128,13 +134,16 @@ async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
     let sweeping = tokio::spawn(tailer.run());
     let ticking = tokio::spawn(tick(Arc::clone(&host)));
     let spooling = tokio::spawn(take_spool(Arc::clone(&host), paths.spool()));
+    tokio::spawn(journal::run(journal, Arc::clone(&service)));
+    let tidying = tokio::spawn(keeper::tidy(Arc::clone(&host), paths.database(), config.retention_days));
+    let watching = tokio::spawn(keeper::watch_clients(Arc::clone(&host)));
     tokio::spawn(give_up_holds(Arc::clone(&host), resumable));
 
     wait_for_the_end().await.map_err(io("cannot listen for signals"))?;
     tracing::info!("ending");
     drop(ready);
     cancel.cancel();
-    for task in [accepting, sweeping, ticking, spooling] {
+    for task in [accepting, sweeping, ticking, spooling, tidying, watching] {
         task.abort();
     }
     tasks.close();

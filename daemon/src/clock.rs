@@ -21,9 +21,13 @@ const BOOT: ClockId = ClockId::Monotonic;
 impl Clock {
     /// Starts at the wall clock, but not before `high_water`, the last time that was ever recorded.
     pub fn start(high_water: Timestamp) -> Self {
+        Self { wall_at_start_ms: Self::wall().0.max(high_water.0), boot_at_start_ms: boot_ms() }
+    }
+
+    /// The wall clock as it is set now; it may run backwards.
+    pub fn wall() -> Timestamp {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
-        let wall = u64::try_from(wall).unwrap_or(u64::MAX);
-        Self { wall_at_start_ms: wall.max(high_water.0), boot_at_start_ms: boot_ms() }
+        Timestamp(u64::try_from(wall).unwrap_or(u64::MAX))
     }
 
     /// Now.

@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bursar_engine::command::Command;
 use bursar_engine::decide::{Reply, decide, released};
 use bursar_engine::hold::Hold;
-use bursar_engine::ids::{AgentKey, BudgetId, HoldId, SessionId};
-use bursar_engine::policy::Mode;
+use bursar_engine::ids::{AgentKey, HoldId, SessionId};
 use bursar_engine::row::FileProgress;
 use bursar_engine::verdict::Verdict;
 use bursar_engine::{Event, State};
@@ -96,9 +95,13 @@ impl Host {
         at(&self.lock())
     }
 
+    /// A panic under the lock leaves half a decision behind. The process ends then: the store has the last whole one,
+    /// held hooks look for the next daemon, and the markers stand.
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic under the lock would leave half a decision; the process ends then (see `app`), so this is not met.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(|_| {
+            tracing::error!("a decision panicked; the daemon ends, start it again");
+            std::process::exit(70);
+        })
     }
 
     /// Decides a command, and answers once what must be on the disk is there, markers stand, and held hooks have
@@ -135,6 +138,14 @@ impl Host {
         self.submit(command).await.0
     }
 
+    /// Waits until everything decided so far is written, or could not be.
+    pub async fn written(&self) {
+        let (tx, rx) = oneshot::channel();
+        self.writer.submit(Batch { events: Arc::new([]), durable: false, done: Some(tx) });
+        // An error is the writer's to show; it keeps what it could not write.
+        let _ = rx.await;
+    }
+
     fn apply(&self, command: &Command) -> Decided {
         let mut state = self.lock();
         let now = self.clock.now();
@@ -157,7 +168,10 @@ impl Host {
                 | Event::File(_)
                 | Event::Alert(_)
                 | Event::AlertAcknowledged { .. }
-                | Event::Operator(_) => {}
+                | Event::Operator(_)
+                | Event::RolledUp { .. }
+                | Event::Forgotten(_)
+                | Event::HistoryEnded { .. } => {}
             }
             durable |= event.is_durable();
             state.evolve(event);
@@ -169,10 +183,12 @@ impl Host {
                 decided.released.push((hold.id, released(&state, hold)));
             }
         }
+        // Usage without a file cannot be read again: it is answered once it is written (7.1).
+        let awaited = durable || matches!(command, Command::Usage(usage) if usage.file.is_none());
         if !decision.events.is_empty() {
             let (tx, rx) = oneshot::channel();
-            decided.committed = durable.then_some(rx);
-            let done = durable.then_some(tx);
+            decided.committed = awaited.then_some(rx);
+            let done = awaited.then_some(tx);
             self.writer.submit(Batch { events: decision.events.into(), durable, done });
         }
         decided
@@ -268,20 +284,6 @@ impl Host {
         self.look(|state| {
             state.sessions.values().filter(|s| s.ended.is_none()).filter_map(|s| s.client_pid).collect()
         })
-    }
-
-    /// Whether verdicts block anything.
-    pub fn enforces(&self) -> bool {
-        self.look(|state| state.policy.enabled && state.policy.mode == Mode::Enforce)
-    }
-
-    /// A session's marker is missing where its verdict says that it is shut: it joined a shut budget.
-    ///
-    /// # Errors
-    /// The file that could not be written.
-    pub fn mark_if_shut(&self, session: &SessionId, because: &BudgetId) -> std::io::Result<()> {
-        let shut = self.look(|state| state.budgets.get(because).is_some_and(|b| b.status.is_shut()));
-        if shut && !self.markers.stands(session) { self.mark(std::slice::from_ref(session)) } else { Ok(()) }
     }
 
     /// Adds to a counter.

@@ -5,6 +5,7 @@
 //! through its socket, never past it.
 
 pub mod app;
+pub mod bus;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -12,9 +13,12 @@ pub mod detach;
 pub mod gate;
 pub mod host;
 pub mod ipc;
+pub mod journal;
+pub mod keeper;
 pub mod markers;
 pub mod payload;
 pub mod peer;
+pub mod project;
 pub mod serve;
 pub mod spool;
 pub mod store;

@@ -1,7 +1,7 @@
 //! The markers of sessions that are shut (DESIGN 6.6): written and synced before the verdict leaves, removed before
 //! an operator's act is answered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -10,7 +10,6 @@ use std::sync::{Mutex, PoisonError};
 
 use bursar_engine::State;
 use bursar_engine::ids::SessionId;
-use bursar_engine::policy::Mode;
 use bursar_protocol::marker::{self, Marker};
 
 /// What stands in the folder, as this daemon wrote it.
@@ -23,7 +22,7 @@ pub struct Markers {
 /// What a session's marker should say.
 pub fn wanted(state: &State, session: &SessionId) -> Marker {
     // Also of a session that ended: resumed without a daemon, it must not run on.
-    if state.policy.mode == Mode::Observe || !state.policy.enabled {
+    if !state.policy.enforces() {
         return Marker::default();
     }
     let (session, agents) = state.shut_in(session);
@@ -34,11 +33,6 @@ impl Markers {
     /// Markers below a state folder.
     pub fn new(state_dir: PathBuf) -> Self {
         Self { state_dir, written: Mutex::new(HashMap::new()) }
-    }
-
-    /// Whether this daemon wrote a marker for the session.
-    pub fn stands(&self, session: &SessionId) -> bool {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner).contains_key(session)
     }
 
     /// Brings the files of these sessions in line. `want` is asked under the lock, so that the last one to write has
@@ -71,20 +65,17 @@ impl Markers {
     /// As [`Markers::sync`].
     pub fn restore(&self, standing: &[(SessionId, Marker)]) -> io::Result<()> {
         let dir = self.state_dir.join("paused");
-        let keep: Vec<PathBuf> = standing
-            .iter()
-            .filter(|(_, m)| !m.is_empty())
-            .map(|(s, _)| marker::path(&self.state_dir, s.as_str()))
-            .collect();
+        let shut: HashMap<&SessionId, &Marker> =
+            standing.iter().filter(|(_, m)| !m.is_empty()).map(|(s, m)| (s, m)).collect();
+        let keep: HashSet<PathBuf> = shut.keys().map(|s| marker::path(&self.state_dir, s.as_str())).collect();
         for entry in fs::read_dir(&dir)? {
             let path = entry?.path();
             if !keep.contains(&path) {
                 remove(&path)?;
             }
         }
-        let sessions: Vec<SessionId> = standing.iter().map(|(s, _)| s.clone()).collect();
-        let find = |s: &SessionId| standing.iter().find(|(id, _)| id == s).map(|(_, m)| m.clone());
-        self.sync(&sessions, |s| find(s).unwrap_or_default())
+        let sessions: Vec<SessionId> = shut.keys().map(|s| (*s).clone()).collect();
+        self.sync(&sessions, |s| shut.get(s).map(|m| (*m).clone()).unwrap_or_default())
     }
 
     /// Removes all: the installation goes, or a human let everything go.
@@ -139,9 +130,8 @@ mod tests {
         let shut = Marker { session: true, ..Marker::default() };
         markers.sync(std::slice::from_ref(&session), |_| shut.clone())?;
         assert_eq!(Marker::from_text(&std::fs::read_to_string(&path)?), shut);
-        assert!(markers.stands(&session));
         markers.sync(std::slice::from_ref(&session), |_| Marker::default())?;
-        assert!(!path.exists() && !markers.stands(&session));
+        assert!(!path.exists());
         std::fs::write(dir.path().join("paused/stale"), "bursar-marker 1\nsession\n")?;
         Markers::new(dir.path().to_owned()).restore(&[(session, shut)])?;
         assert!(path.exists() && !dir.path().join("paused/stale").exists());

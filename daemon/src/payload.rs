@@ -28,7 +28,9 @@ struct RawUsage {
 
 /// The request that a PostToolUse's response tells of, if it does.
 pub fn usage(input: &HookInput<'_>, hook: &Hook, now: Timestamp) -> Option<Sighting> {
-    if input.event != Event::PostToolUse {
+    // A subagent's response repeats the usage of its last request, which its own file has.
+    let of_subagent = matches!(input.tool_name.as_deref(), Some("Agent" | "Task"));
+    if input.event != Event::PostToolUse || of_subagent {
         return None;
     }
     let response: Response = serde_json::from_str(input.tool_response?.get()).ok()?;
@@ -66,9 +68,14 @@ mod tests {
     use bursar_protocol::message::HookFrame;
 
     fn seen(response: &str) -> Option<(u64, u64)> {
-        let payload = format!(r#"{{"sessionId":"s1","tool":"Bash","arguments":{{}},"response":{response}}}"#);
+        seen_of("Bash", response)
+    }
+
+    fn seen_of(tool: &str, response: &str) -> Option<(u64, u64)> {
+        let payload =
+            format!(r#"{{"sessionId":"s1","tool":"{tool}","arguments":{{}},"response":{response}}}"#);
         let input = HookInput::parse(payload.as_bytes(), Some("PostToolUse")).ok()?;
-        let hook = crate::ipc::convert::hook(&HookFrame::default(), &input).ok()?;
+        let hook = crate::ipc::convert::hook(&HookFrame::default(), &input, Timestamp(1)).ok()?;
         usage(&input, &hook, Timestamp(1)).map(|s| (s.usage.input, s.usage.output))
     }
 
@@ -87,5 +94,6 @@ mod tests {
         ] {
             assert_eq!(seen(none), None, "{none}");
         }
+        assert_eq!(seen_of("Agent", r#"{"usage":{"input_tokens":3,"output_tokens":4}}"#), None);
     }
 }

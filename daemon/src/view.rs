@@ -132,7 +132,7 @@ pub struct VerdictView {
     pub event: String,
     /// The tool, where there is one.
     pub tool: Option<String>,
-    /// `allow`, `warn`, `hold`, `stop`, `refuse`, `deny`, `ask` or `malformed`.
+    /// `allow`, `warn`, `hold`, `stop`, `refuse`, `deny`, `ask`, `malformed`, or `gone` where a held hook went away.
     pub verdict: String,
     /// What would have been done, where only observing.
     pub would: Option<String>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bursar_engine::State;
 use bursar_engine::alert::{Alert, AlertType};
 use bursar_engine::budget::Budget;
-use bursar_engine::hold::Hold;
+use bursar_engine::hold::{Hold, HoldEnd};
 use bursar_engine::ids::BudgetId;
 use bursar_engine::records::{BudgetAlert, BudgetState};
 use bursar_engine::session::Session;
@@ -13,7 +13,6 @@ use bursar_engine::time::Timestamp;
 use bursar_engine::usage::{Totals, Usage};
 use bursar_protocol::answer::{self, Figures};
 
-use crate::ipc::hooks::end_name;
 use crate::view::{AgentView, HoldView, ModelView, SessionView, UsageView};
 
 /// A budget.
@@ -136,7 +135,7 @@ fn hold(state: &State, hold: &Hold, now: Timestamp) -> HoldView {
         held_seconds: hold.ended_at.unwrap_or(now).since(hold.started) / 1_000,
         attended: hold.attended,
         context_tokens: hold.context_tokens,
-        state: hold.end.map_or("waiting", end_name).to_owned(),
+        state: hold.end.map_or("waiting", HoldEnd::name).to_owned(),
         ended_at: hold.ended_at.map(|t| t.to_string()),
         resume_with: format!("claude --resume {}", hold.session),
     }
@@ -153,7 +152,8 @@ pub fn alerts(state: &State, all: bool) -> Vec<BudgetAlert> {
     state.alerts.values().rev().filter(|a| all || !a.acknowledged).map(alert).collect()
 }
 
-fn alert(alert: &Alert) -> BudgetAlert {
+/// An alert.
+pub fn alert(alert: &Alert) -> BudgetAlert {
     let figures = Figures {
         budget_id: alert.budget_id.to_string(),
         tokens_used: alert.tokens_used,

@@ -342,6 +342,15 @@ impl Budget {
         self.note_crossing(was);
     }
 
+    /// Sets a new share at which it warns. That opens nothing and shuts nothing.
+    pub fn set_alert_threshold(&mut self, share: Ratio, policy: &Policy, now: Timestamp) {
+        self.alert_threshold = share;
+        self.last_updated = now;
+        if !self.status.is_shut() {
+            self.reassess(policy);
+        }
+    }
+
     /// Sets new base limits; grants stand. `None` leaves a limit as it is.
     pub fn set_limits(
         &mut self,

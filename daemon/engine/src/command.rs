@@ -3,6 +3,7 @@
 use crate::ids::{AgentKey, AlertId, BudgetId, HoldId, SessionId};
 use crate::row::{FileProgress, Row, Sighting};
 use crate::table::HookEvent;
+use crate::time::Timestamp;
 
 /// What is asked of the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,20 @@ pub enum Command {
     Operator(Operator),
     /// Time passed: holds may have run out.
     Tick,
+    /// A session's client is gone without a word.
+    ClientGone(SessionId),
+    /// Rows of these sessions that are older than `before` become sums by the hour, and their keys are forgotten.
+    RollUp {
+        /// At most [`crate::row::MAX_ROWS_PER_COMMAND`] sessions that have such rows.
+        sessions: Vec<SessionId>,
+        /// The horizon.
+        before: Timestamp,
+    },
+    /// What is older than `before` is forgotten: history, and sessions without a hook since then.
+    Forget {
+        /// The end of the retention.
+        before: Timestamp,
+    },
 }
 
 /// A hook's facts.
@@ -28,6 +43,9 @@ pub enum Command {
 pub struct Hook {
     /// What fired.
     pub event: HookEvent,
+    /// The wall clock when it came, as it was: transcripts are dated by it. A budget begins then, or now if that is
+    /// earlier, so that a clock that was set back does not put a session's requests before its budget.
+    pub wall: Timestamp,
     /// In which session.
     pub session: SessionId,
     /// In which agent.

@@ -47,6 +47,20 @@ pub enum Event {
     },
     /// An operator acted, or was refused: the audit's record.
     Operator(OperatorRecord),
+    /// A session's rows older than `before` are sums by the hour now, and their keys are gone.
+    RolledUp {
+        /// The session.
+        session: SessionId,
+        /// The horizon.
+        before: Timestamp,
+    },
+    /// A session is forgotten, with its agents, budgets, totals and files.
+    Forgotten(SessionId),
+    /// Sums by the hour older than `before` are gone.
+    HistoryEnded {
+        /// The end of the retention.
+        before: Timestamp,
+    },
 }
 
 /// The audit's record of one act.
@@ -79,7 +93,14 @@ impl Event {
             Self::Operator(_) | Self::Hold(_) | Self::AlertAcknowledged { .. } => true,
             Self::Alert(alert) => alert.alert_type != crate::alert::AlertType::WarningThreshold,
             Self::Budget(budget) => budget.status.is_shut(),
-            Self::Session(_) | Self::Agent(_) | Self::Row(_) | Self::Totals { .. } | Self::File(_) => false,
+            Self::Session(_)
+            | Self::Agent(_)
+            | Self::Row(_)
+            | Self::Totals { .. }
+            | Self::File(_)
+            | Self::RolledUp { .. }
+            | Self::Forgotten(_)
+            | Self::HistoryEnded { .. } => false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::alert::MAX_ALERTS;
 use crate::event::Event;
+use crate::ids::{AgentKey, BudgetId, SessionId};
 use crate::state::{MAX_ENDED_HOLDS, State};
 
 impl State {
@@ -35,8 +36,26 @@ impl State {
                     known.acknowledged = true;
                 }
             }
-            Event::Operator(_) => {}
+            Event::RolledUp { session, before } => drop(self.rolled_up.insert(session.clone(), *before)),
+            Event::Forgotten(session) => self.forget(session),
+            Event::Operator(_) | Event::HistoryEnded { .. } => {}
         }
+    }
+
+    fn forget(&mut self, session: &SessionId) {
+        let agents: Vec<AgentKey> = self.agents_of(session).map(|a| a.key.clone()).collect();
+        for key in agents {
+            if let Some(id) = key.sub() {
+                self.budgets.remove(&BudgetId::Agent(id.to_owned()));
+            }
+            self.agents.remove(&(session.clone(), key));
+        }
+        self.budgets.remove(&BudgetId::Session(session.clone()));
+        self.sessions.remove(session);
+        self.rolled_up.remove(session);
+        self.totals.retain(|(owner, _, _), _| owner != session);
+        self.files.retain(|_, file| file.session != *session);
+        self.holds.retain(|_, hold| hold.session != *session);
     }
 
     fn forget_ended_holds(&mut self) {

@@ -54,6 +54,18 @@ pub enum HoldEnd {
 }
 
 impl HoldEnd {
+    /// The word that people and programs read.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Extended => "extended",
+            Self::FinishUp => "finish_up",
+            Self::Released => "released",
+            Self::Declined => "declined",
+            Self::RanOut => "ran_out",
+            Self::ClientGone => "client_gone",
+        }
+    }
+
     /// Whether the agent goes on.
     pub fn goes_on(self) -> bool {
         matches!(self, Self::Extended | Self::FinishUp | Self::Released)

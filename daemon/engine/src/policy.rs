@@ -139,6 +139,11 @@ impl Policy {
         Err(PolicyError::Thresholds { key, alert: self.alert, pause: self.pause, hard: self.hard })
     }
 
+    /// Whether a verdict blocks anything.
+    pub fn enforces(&self) -> bool {
+        self.enabled && self.mode == Mode::Enforce
+    }
+
     /// The token limit of a task of that type.
     pub fn task_limit(&self, task_type: Option<&str>) -> Limit {
         let tokens = task_type.and_then(|t| self.by_task_type.get(t)).copied();

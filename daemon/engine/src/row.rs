@@ -87,6 +87,9 @@ pub struct FileProgress {
     pub tail_hash: u64,
     /// Lines that could not be used: too long, hostile numbers, not JSON.
     pub bad_lines: u64,
+    /// When it was read so far: a line behind the offset was written later, whatever its clock says.
+    #[serde(default)]
+    pub read_at: Timestamp,
     /// The offset stands inside a line that is over the limit; what follows up to its end is passed over.
     #[serde(default)]
     pub in_long_line: bool,

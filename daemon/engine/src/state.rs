@@ -9,6 +9,7 @@ use crate::ids::{AgentKey, AlertId, BudgetId, HoldId, SessionId};
 use crate::policy::Policy;
 use crate::row::{FileProgress, Recent, Row};
 use crate::session::{Agent, Session};
+use crate::time::Timestamp;
 use crate::usage::Totals;
 
 /// The hot state. Everything but the recent rows is loaded at start-up.
@@ -24,6 +25,8 @@ pub struct State {
     pub budgets: BTreeMap<BudgetId, Budget>,
     /// What was spent, by session, agent and model. Also of sessions that only a fork's copies name.
     pub totals: BTreeMap<(SessionId, AgentKey, String), Totals>,
+    /// Sessions whose rows before that time are only sums by the hour any more (7.2).
+    pub rolled_up: BTreeMap<SessionId, Timestamp>,
     /// Transcript files.
     pub files: BTreeMap<String, FileProgress>,
     /// Holds that wait, and those that ended lately.
@@ -50,6 +53,7 @@ impl State {
             agents: BTreeMap::new(),
             budgets: BTreeMap::new(),
             totals: BTreeMap::new(),
+            rolled_up: BTreeMap::new(),
             files: BTreeMap::new(),
             holds: BTreeMap::new(),
             alerts: BTreeMap::new(),
@@ -151,7 +155,7 @@ impl State {
     }
 
     /// When the next hold runs out.
-    pub fn next_deadline(&self) -> Option<crate::time::Timestamp> {
+    pub fn next_deadline(&self) -> Option<Timestamp> {
         self.waiting().map(|h| h.deadline).min()
     }
 }

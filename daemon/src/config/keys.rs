@@ -43,6 +43,16 @@ fn seconds(text: &str, max: u64) -> Result<u64, String> {
     if n <= max { Ok(n) } else { Err(format!("must be at most {max} seconds")) }
 }
 
+fn ttl(text: &str) -> Result<u64, String> {
+    seconds(text, u64::MAX)
+        .and_then(|n| if n > 0 { Ok(n) } else { Err("must be more than 0 seconds".to_owned()) })
+}
+
+fn days(text: &str) -> Result<u32, String> {
+    let days = text.parse().ok().filter(|n| (1..=36_500).contains(n));
+    days.ok_or_else(|| "must be a number of days from 1 to 36500".to_owned())
+}
+
 fn ratio(text: &str) -> Result<Ratio, String> {
     let millionths = parse_millionths(text).and_then(|m| u32::try_from(m).ok());
     millionths.map(Ratio).ok_or_else(|| "must be a number such as 0.8".to_owned())
@@ -196,22 +206,17 @@ pub(super) static KEYS: [Key; 27] = [
         policy.hold_unattended_s,
         |a, b| a <= b
     ),
-    // The Redis mirror's alone: read and shown now, used when there is one.
-    Key {
-        name: "TOKEN_BUDGET_TTL",
-        set: |_, v| {
-            if seconds(v, u64::MAX)? > 0 { Ok(()) } else { Err("must be more than 0 seconds".to_owned()) }
-        },
-        get: |_| "86400".to_owned(),
-        tighter: |_, _| true,
-    },
+    number!("TOKEN_BUDGET_TTL", ttl, mirror_ttl_s, |_, _| true),
     Key {
         name: "TOKEN_BUDGET_STATUS_IN_PROMPT",
-        set: |_, v| match v {
-            "always" | "warning" | "never" => Ok(()),
+        set: |c, v| match v {
+            "always" | "warning" | "never" => {
+                v.clone_into(&mut c.status_in_prompt);
+                Ok(())
+            }
             _ => Err("must be always, warning or never".to_owned()),
         },
-        get: |_| "always".to_owned(),
+        get: |c| c.status_in_prompt.clone(),
         tighter: |_, _| true,
     },
     number!("CIRCUIT_BREAKER_ENABLED", boolean, circuits.enabled, |a: bool, b: bool| a || !b),
@@ -255,15 +260,7 @@ pub(super) static KEYS: [Key; 27] = [
         },
     },
     number!("CIRCUIT_BREAKER_COOLDOWN", |v| seconds(v, 86_400), circuits.cooldown_s, |a, b| a >= b),
-    Key {
-        name: "BURSAR_RETENTION_DAYS",
-        set: |_, v| match v.parse::<u32>() {
-            Ok(1..=36_500) => Ok(()),
-            _ => Err("must be a number of days from 1 to 36500".to_owned()),
-        },
-        get: |_| "400".to_owned(),
-        tighter: |_, _| true,
-    },
+    number!("BURSAR_RETENTION_DAYS", days, retention_days, |_, _| true),
 ];
 
 fn weights(text: &str) -> Result<Weights, String> {

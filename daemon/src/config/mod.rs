@@ -89,14 +89,33 @@ impl Default for CircuitPolicy {
 }
 
 /// A whole, valid configuration.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// What the rules need.
     pub policy: Policy,
     /// The breaker's.
     pub circuits: CircuitPolicy,
+    /// `BURSAR_RETENTION_DAYS`: history is kept so long.
+    pub retention_days: u32,
+    /// `TOKEN_BUDGET_TTL` in seconds: the Redis mirror's alone, used once there is one.
+    pub mirror_ttl_s: u64,
+    /// `TOKEN_BUDGET_STATUS_IN_PROMPT`: `always`, `warning` or `never`; used once prompts carry it.
+    pub status_in_prompt: String,
     /// Every setting and where it comes from.
     pub settings: Vec<SettingView>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            circuits: CircuitPolicy::default(),
+            retention_days: 400,
+            mirror_ttl_s: 86_400,
+            status_in_prompt: "always".to_owned(),
+            settings: Vec::new(),
+        }
+    }
 }
 
 impl Config {

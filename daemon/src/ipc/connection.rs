@@ -128,7 +128,7 @@ async fn hold(
         tokio::select! {
             biased;
             verdict = &mut verdict => match verdict {
-                Ok(verdict) => return send(stream, version, &hooks::released(service, &held, &verdict)).await,
+                Ok(verdict) => return send(stream, version, &hooks::released(&held, &verdict)).await,
                 // The hold was taken up on another connection.
                 Err(_) => return Ok(()),
             },

@@ -7,6 +7,7 @@ use bursar_engine::ids::{AgentKey, AlertId, BudgetId, IdError, SessionId, is_nam
 use bursar_engine::policy::Limit;
 use bursar_engine::ratio::Ratio;
 use bursar_engine::table::{Cell, HookEvent};
+use bursar_engine::time::Timestamp;
 use bursar_engine::verdict::{Because, ModelText, Verdict, Why};
 use bursar_protocol::answer::{self, Answer, Figures, Say};
 use bursar_protocol::hook_input::{Event, HookInput};
@@ -32,14 +33,14 @@ pub fn event(input: &HookInput<'_>, attended: bool) -> HookEvent {
     }
 }
 
-/// The facts of a hook.
+/// The facts of a hook that came at `wall` by the wall clock.
 ///
 /// # Errors
 /// [`IdError`] where the session's id is none.
-pub fn hook(frame: &HookFrame, input: &HookInput<'_>) -> Result<command::Hook, IdError> {
-    let project_dir = frame.project_dir.as_deref().or(input.cwd.as_deref());
+pub fn hook(frame: &HookFrame, input: &HookInput<'_>, wall: Timestamp) -> Result<command::Hook, IdError> {
     Ok(command::Hook {
         event: event(input, frame.attended),
+        wall,
         session: SessionId::new(&input.session_id)?,
         agent: AgentKey::new(input.agent_id.as_deref())?,
         agent_type: input
@@ -50,7 +51,7 @@ pub fn hook(frame: &HookFrame, input: &HookInput<'_>) -> Result<command::Hook, I
         attended: frame.attended,
         ci: frame.ci,
         cwd: input.cwd.clone(),
-        project: project_dir.and_then(|d| Path::new(d).file_name()).map(|n| to_name(&n.to_string_lossy())),
+        project: None,
         transcript: input.transcript_path.clone().filter(|p| Path::new(p).is_absolute()),
         client_pid: frame.client_pid,
         task: frame.task_id.as_deref().filter(|t| !t.is_empty()).map(to_name),

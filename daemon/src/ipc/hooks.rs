@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use bursar_engine::command::{Command, Hook, Usage};
 use bursar_engine::decide::Reply;
-use bursar_engine::hold::HoldEnd;
 use bursar_engine::ids::{AgentKey, HoldId};
 use bursar_engine::table::{Cell, HookEvent};
 use bursar_engine::verdict::Verdict;
 use bursar_protocol::hook_input::{Event, HookInput};
 use bursar_protocol::message::{FromDaemon, HookFrame};
 
+use crate::clock::Clock;
 use crate::host::Host;
 use crate::ipc::convert;
 use crate::payload;
+use crate::project;
 use crate::serve::Service;
 use crate::view::VerdictView;
 
@@ -43,8 +44,11 @@ pub async fn answer(service: &Arc<Service>, frame: &HookFrame) -> Outcome {
     Host::add(&service.host.counters.hooks, 1);
     let parsed = HookInput::parse(&frame.payload, frame.event.as_deref())
         .map_err(|e| e.to_string())
-        .and_then(|input| Ok((convert::hook(frame, &input).map_err(|e| e.to_string())?, input)));
-    let (hook, input) = match parsed {
+        .and_then(|input| {
+            let hook = convert::hook(frame, &input, Clock::wall()).map_err(|e| e.to_string())?;
+            Ok((hook, input))
+        });
+    let (mut hook, input) = match parsed {
         Ok(parsed) => parsed,
         Err(why) => {
             Host::add(&service.host.counters.malformed, 1);
@@ -52,6 +56,10 @@ pub async fn answer(service: &Arc<Service>, frame: &HookFrame) -> Outcome {
             return Outcome::Answer(allow());
         }
     };
+    if !service.host.look(|state| state.sessions.contains_key(&hook.session)) {
+        let started = frame.project_dir.clone().or_else(|| input.cwd.clone());
+        hook.project = started.and_then(|dir| project::name(Path::new(&dir)));
+    }
     let verdict = decide(service, &hook, &input).await;
     log(service, &hook, &verdict, began);
     if verdict.cell == Cell::Hold
@@ -92,8 +100,9 @@ async fn decide(service: &Arc<Service>, hook: &Hook, input: &HookInput<'_>) -> V
         service.tailer.expect(&hook.session);
     }
     let Reply::Verdict(verdict) = reply else { return Verdict::ALLOW };
-    if let Some(because) = verdict.because.as_ref().filter(|_| verdict.cell != Cell::Allow)
-        && let Err(e) = host.mark_if_shut(&hook.session, &because.budget)
+    // It may have joined something that was shut already.
+    if verdict.cell != Cell::Allow
+        && let Err(e) = host.mark(std::slice::from_ref(&hook.session))
     {
         tracing::error!(error = %e, "marker not written");
     }
@@ -148,21 +157,7 @@ pub async fn resume(service: &Arc<Service>, id: HoldId) -> Outcome {
 }
 
 /// The answer of a hold that has ended.
-pub fn released(service: &Service, held: &Held, verdict: &Verdict) -> FromDaemon {
-    let hold = service.host.look(|state| state.holds.get(&held.id).cloned());
-    if let Some(hold) = hold {
-        service.verdicts.push(VerdictView {
-            at: service.host.clock().now().to_string(),
-            session_id: hold.session.to_string(),
-            agent: hold.agent.to_string(),
-            event: hold.event.name().to_owned(),
-            tool: hold.tool.clone(),
-            verdict: if hold.end.is_some_and(HoldEnd::goes_on) { "allow" } else { "stop" }.to_owned(),
-            would: None,
-            reason: hold.end.map(|end| format!("the hold ended: {}", end_name(end))),
-            micros: 0,
-        });
-    }
+pub fn released(held: &Held, verdict: &Verdict) -> FromDaemon {
     worded(held.event, held.seed_shape, verdict)
 }
 
@@ -175,18 +170,6 @@ pub fn gone_unless_back(service: &Arc<Service>, id: HoldId, after: Duration) {
             service.host.tell(&Command::HoldLost(id)).await;
         }
     });
-}
-
-/// The word for how a hold ended.
-pub fn end_name(end: HoldEnd) -> &'static str {
-    match end {
-        HoldEnd::Extended => "extended",
-        HoldEnd::FinishUp => "finish_up",
-        HoldEnd::Released => "released",
-        HoldEnd::Declined => "declined",
-        HoldEnd::RanOut => "ran_out",
-        HoldEnd::ClientGone => "client_gone",
-    }
 }
 
 fn worded(event: Event, seed_shape: bool, verdict: &Verdict) -> FromDaemon {

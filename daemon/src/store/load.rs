@@ -45,6 +45,7 @@ impl Store {
         for a in self.bodies::<Alert>("alerts", &newest)? {
             state.alerts.insert(a.alert_id, a);
         }
+        self.load_rolled_up(&mut state)?;
         state.next_hold = self.next("SELECT coalesce(max(id), 0) + 1 FROM holds")?;
         state.next_alert = self.next("SELECT coalesce(max(id), 0) + 1 FROM alerts")?;
         self.load_totals(&mut state)?;
@@ -64,6 +65,16 @@ impl Store {
 
     fn next(&self, sql: &str) -> Result<u64, StoreError> {
         Ok(self.connection.query_row(sql, [], |r| r.get::<_, u64>(0))?)
+    }
+
+    fn load_rolled_up(&self, state: &mut State) -> Result<(), StoreError> {
+        let mut statement = self.connection.prepare("SELECT session, before_ms FROM rolled_up")?;
+        let mut rows = statement.query([])?;
+        while let Some(r) = rows.next()? {
+            let session = SessionId::new(r.get::<_, String>(0)?).map_err(|e| record("rolled_up", &e))?;
+            state.rolled_up.insert(session, Timestamp(r.get(1)?));
+        }
+        Ok(())
     }
 
     fn load_totals(&self, state: &mut State) -> Result<(), StoreError> {

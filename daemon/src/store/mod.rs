@@ -3,6 +3,8 @@
 //!
 //! **Architecture invariant.** Only this folder names the database's crate.
 
+mod checkpoint;
+mod keep;
 mod load;
 mod schema;
 mod write;
@@ -16,6 +18,7 @@ use std::time::Duration;
 use bursar_engine::row::Row;
 use rusqlite::{Connection, OpenFlags};
 
+pub use keep::give_back;
 pub use writer::{Batch, Writer};
 
 /// What went wrong with the store.
@@ -105,14 +108,22 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn reader(&self) -> Result<Reader, StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
-        connection.busy_timeout(Duration::from_secs(2))?;
-        Ok(Reader { connection })
+        Reader::open(&self.path)
     }
 }
 
 impl Reader {
+    /// Opens a database that a [`Store`] has prepared.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(Duration::from_secs(2))?;
+        Ok(Self { connection })
+    }
+
     /// The rows of these messages that the store has.
     ///
     /// # Errors
@@ -131,9 +142,7 @@ impl Reader {
         }
         Ok(rows)
     }
-}
 
-impl Reader {
     /// The number of the first record of the audit that does not fit its chain, if one does not.
     ///
     /// # Errors
@@ -146,7 +155,12 @@ impl Reader {
 /// The size of the database with its write-ahead log, in bytes; 0 where there is none.
 pub fn size_bytes(path: &Path) -> u64 {
     let size = |path: &Path| fs::metadata(path).map_or(0, |m| m.len());
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    size(path) + size(Path::new(&wal))
+    size(path) + size(&log_of(path))
+}
+
+/// The write-ahead log of a database.
+fn log_of(database: &Path) -> PathBuf {
+    let mut log = database.as_os_str().to_owned();
+    log.push("-wal");
+    PathBuf::from(log)
 }

@@ -36,6 +36,12 @@ CREATE TABLE totals (session TEXT NOT NULL, agent TEXT NOT NULL, model TEXT NOT 
   output INTEGER NOT NULL, cache_write_5m INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL,
   cache_read INTEGER NOT NULL, micro_usd INTEGER NOT NULL, requests INTEGER NOT NULL,
   PRIMARY KEY (session, agent, model)) WITHOUT ROWID;
+-- What rows older than the horizon became, and up to when each session's did.
+CREATE TABLE history (hour_ms INTEGER NOT NULL, session TEXT NOT NULL, agent TEXT NOT NULL, model TEXT NOT NULL,
+  input INTEGER NOT NULL, output INTEGER NOT NULL, cache_write_5m INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL,
+  cache_read INTEGER NOT NULL, micro_usd INTEGER NOT NULL, requests INTEGER NOT NULL,
+  PRIMARY KEY (hour_ms, session, agent, model)) WITHOUT ROWID;
+CREATE TABLE rolled_up (session TEXT PRIMARY KEY, before_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE files (path TEXT PRIMARY KEY, session TEXT NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE holds (id INTEGER PRIMARY KEY, session TEXT NOT NULL, budget TEXT NOT NULL, ended TEXT,
   body TEXT NOT NULL);
@@ -68,10 +74,12 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreE
     if version > KNOWN {
         return Err(StoreError::Newer { path: path.to_owned(), found: version, known: KNOWN });
     }
+    // Only a file without tables takes it; then freed pages can be given back to the disk.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(damaged)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(damaged)?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    // The log is copied back by the writer beside its commits, never by a reader.
-    connection.pragma_update(None, "wal_autocheckpoint", 2_000)?;
+    // The log is copied back beside the writer, never by a commit that somebody waits for.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     let from = usize::try_from(version).unwrap_or(0);
     for (next, sql) in (1_i64..).zip(STEPS).skip(from) {
         let transaction = connection.unchecked_transaction()?;

@@ -8,10 +8,10 @@ use bursar_engine::usage::Usage;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde::Serialize;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, keep};
 
-/// How many events the outbox keeps.
-const OUTBOX_EVENTS: i64 = 100_000;
+/// How many events the outbox keeps, and how many alerts and ended holds.
+const KEPT_RECORDS: u64 = 100_000;
 
 impl Store {
     /// Writes facts in one commit, in order. `durable`: they are on the disk when this returns; else they survive the
@@ -19,7 +19,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; nothing of them is written then.
-    pub fn commit(&mut self, events: &[Event], durable: bool) -> Result<(), StoreError> {
+    pub fn commit<'a>(
+        &mut self,
+        events: impl IntoIterator<Item = &'a Event>,
+        durable: bool,
+    ) -> Result<(), StoreError> {
         let level = if durable { "FULL" } else { "NORMAL" };
         self.connection.pragma_update(None, "synchronous", level)?;
         let transaction = self.connection.transaction()?;
@@ -31,7 +35,7 @@ impl Store {
         Ok(())
     }
 
-    /// Copies the log back into the file.
+    /// Copies the whole log back into the file, at the end.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -85,22 +89,29 @@ fn write(tx: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
             "INSERT OR REPLACE INTO files VALUES (?1, ?2, ?3)",
             params![f.path, f.session.as_str(), json(f)?],
         ),
-        Event::Hold(h) => put(
-            tx,
-            "INSERT OR REPLACE INTO holds VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![
-                int(h.id.0),
-                h.session.as_str(),
-                h.budget.to_string(),
-                h.end.map(|e| json(&e)).transpose()?,
-                json(h)?
-            ],
-        ),
-        Event::Alert(a) => put(
-            tx,
-            "INSERT OR REPLACE INTO alerts VALUES (?1, ?2, ?3)",
-            params![int(a.alert_id.0), a.acknowledged, json(a)?],
-        ),
+        Event::Hold(h) => {
+            put(
+                tx,
+                "INSERT OR REPLACE INTO holds VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![
+                    int(h.id.0),
+                    h.session.as_str(),
+                    h.budget.to_string(),
+                    h.end.map(|e| json(&e)).transpose()?,
+                    json(h)?
+                ],
+            )?;
+            let sql = "DELETE FROM holds WHERE id <= ?1 AND ended IS NOT NULL";
+            drop_old(tx, sql, h.id.0)
+        }
+        Event::Alert(a) => {
+            put(
+                tx,
+                "INSERT OR REPLACE INTO alerts VALUES (?1, ?2, ?3)",
+                params![int(a.alert_id.0), a.acknowledged, json(a)?],
+            )?;
+            drop_old(tx, "DELETE FROM alerts WHERE id <= ?1", a.alert_id.0)
+        }
         Event::AlertAcknowledged { alert } => put(
             tx,
             "UPDATE alerts SET acknowledged = 1, body = json_set(body, '$.acknowledged', json('true')) \
@@ -108,6 +119,9 @@ fn write(tx: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
             params![alert.map(|a| int(a.0))],
         ),
         Event::Operator(record) => audit(tx, record),
+        Event::RolledUp { session, before } => keep::roll_up(tx, session, *before),
+        Event::Forgotten(session) => keep::forget(tx, session),
+        Event::HistoryEnded { before } => keep::end_history(tx, *before),
     }
 }
 
@@ -208,19 +222,27 @@ fn to_outbox(tx: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
         | Event::Row(_)
         | Event::Totals { .. }
         | Event::File(_)
-        | Event::Operator(_) => {
+        | Event::Operator(_)
+        | Event::RolledUp { .. }
+        | Event::Forgotten(_)
+        | Event::HistoryEnded { .. } => {
             return Ok(());
         }
     };
     put(tx, "INSERT INTO events (kind, body) VALUES (?1, ?2)", params![kind, json(event)?])?;
-    let seq = tx.last_insert_rowid();
-    if seq % 1_000 == 0 {
-        put(tx, "DELETE FROM events WHERE seq <= ?1", params![seq - OUTBOX_EVENTS])?;
+    let seq = u64::try_from(tx.last_insert_rowid()).unwrap_or(0);
+    drop_old(tx, "DELETE FROM events WHERE seq <= ?1", seq)
+}
+
+/// Now and then drops what is far behind the newest number.
+fn drop_old(tx: &Transaction<'_>, sql: &str, newest: u64) -> Result<(), StoreError> {
+    if newest.is_multiple_of(1_000) {
+        put(tx, sql, params![int(newest.saturating_sub(KEPT_RECORDS))])?;
     }
     Ok(())
 }
 
-fn put(tx: &Transaction<'_>, sql: &str, values: impl rusqlite::Params) -> Result<(), StoreError> {
+pub(super) fn put(tx: &Transaction<'_>, sql: &str, values: impl rusqlite::Params) -> Result<(), StoreError> {
     tx.prepare_cached(sql)?.execute(values)?;
     Ok(())
 }
@@ -230,6 +252,6 @@ fn json(value: &impl Serialize) -> Result<String, StoreError> {
 }
 
 /// SQLite's integers have 63 bits; sums beyond that are as good as endless.
-fn int(n: u64) -> i64 {
+pub(super) fn int(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use bursar_engine::Event;
 use tokio::sync::oneshot;
 
+use super::checkpoint::Checkpoints;
 use super::{Store, StoreError};
+use crate::bus::Bus;
 
 /// How long usage may wait for company before it is committed (DESIGN 7.1: within 50 ms).
 const GATHER: Duration = Duration::from_millis(40);
@@ -21,17 +23,14 @@ const RETRY: Duration = Duration::from_millis(500);
 /// The most events in one commit.
 const MAX_EVENTS_PER_COMMIT: usize = 8_192;
 
-/// What is told after a commit.
-pub(super) type Subscriber = Arc<dyn Fn(&[Event]) + Send + Sync>;
-
 /// Facts to write, in the order of submission.
 #[derive(Debug)]
 pub struct Batch {
     /// The facts of one decision.
     pub events: Arc<[Event]>,
-    /// They must be on the disk before the answer leaves.
+    /// They must be on the disk, power loss or not, before the answer leaves.
     pub durable: bool,
-    /// Told once they are written, or that they are not.
+    /// Told once they are written, or that they are not; whoever gives one waits, so the commit is not put off.
     pub done: Option<oneshot::Sender<Result<(), Arc<StoreError>>>>,
 }
 
@@ -54,14 +53,15 @@ impl fmt::Debug for Writer {
 }
 
 impl Writer {
-    /// Starts the thread; `subscriber` hears of each commit, after it.
-    pub fn spawn(store: Store, subscriber: Subscriber) -> Self {
+    /// Starts the thread; `bus` carries each batch on, after its commit.
+    pub fn spawn(store: Store, bus: Bus) -> Self {
         let (queue, inbox) = mpsc::channel();
         let health = Arc::new(Mutex::new(None));
         let mut thread = Thread {
+            checkpoints: Checkpoints::spawn(store.path.clone()),
             store,
             inbox,
-            subscriber,
+            bus,
             health: Arc::clone(&health),
             backlog: Vec::new(),
             closing: false,
@@ -95,7 +95,8 @@ impl Writer {
 struct Thread {
     store: Store,
     inbox: Receiver<Message>,
-    subscriber: Subscriber,
+    bus: Bus,
+    checkpoints: Checkpoints,
     health: Arc<Mutex<Option<String>>>,
     /// Taken from the queue and not yet written: kept in order over a failed commit.
     backlog: Vec<Batch>,
@@ -127,7 +128,7 @@ impl Thread {
         }
     }
 
-    /// Waits for something to write, and a little longer for company, unless somebody waits for the disk.
+    /// Waits for something to write, and a little longer for company, unless somebody waits for the answer.
     fn gather(&mut self) {
         match self.inbox.recv() {
             Ok(message) => self.take(message),
@@ -162,29 +163,32 @@ impl Thread {
     }
 
     fn is_urgent(&self) -> bool {
-        self.backlog.last().is_some_and(|b| b.durable)
+        self.backlog.last().is_some_and(|b| b.done.is_some())
             || self.backlog.iter().map(|b| b.events.len()).sum::<usize>() >= MAX_EVENTS_PER_COMMIT
     }
 
     /// One commit of what is kept; true if it was written.
     fn commit(&mut self) -> bool {
-        let mut count = 0;
-        let mut events = Vec::new();
+        let (mut count, mut events) = (0, 0);
         for batch in &self.backlog {
-            if count > 0 && events.len() + batch.events.len() > MAX_EVENTS_PER_COMMIT {
+            if count > 0 && events + batch.events.len() > MAX_EVENTS_PER_COMMIT {
                 break;
             }
             count += 1;
-            events.extend_from_slice(&batch.events);
+            events += batch.events.len();
         }
-        let durable = self.backlog.iter().take(count).any(|b| b.durable);
-        match self.store.commit(&events, durable) {
+        let batches = &self.backlog[..count];
+        let durable = batches.iter().any(|b| b.durable);
+        match self.store.commit(batches.iter().flat_map(|b| b.events.iter()), durable) {
             Ok(()) => {
-                for done in self.backlog.drain(..count).filter_map(|b| b.done) {
-                    let _ = done.send(Ok(()));
+                for batch in self.backlog.drain(..count) {
+                    if let Some(done) = batch.done {
+                        let _ = done.send(Ok(()));
+                    }
+                    self.bus.publish(batch.events);
                 }
                 *self.health.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                (self.subscriber)(&events);
+                self.checkpoints.look();
                 true
             }
             Err(e) => {

@@ -1,6 +1,7 @@
 //! Reading what is new: from the last offset to the last newline, in bounded memory and bounded steps.
 
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use bursar_engine::ids::{AgentKey, SessionId};
@@ -64,7 +65,8 @@ pub fn read_new(
     let mut step = Step {
         session,
         agent,
-        now,
+        // What stands behind the offset was written after that was read, whatever the clocks were set to meanwhile.
+        written: start.map_or(Timestamp(0), |p| p.read_at)..=now,
         rows: Vec::new(),
         calls: Vec::new(),
         bad_lines: start.map_or(0, |p| p.bad_lines),
@@ -84,6 +86,7 @@ pub fn read_new(
         inode: opened.inode,
         device: opened.device,
         tail_hash,
+        read_at: now,
         bad_lines: step.bad_lines,
         in_long_line: step.skipping,
     };
@@ -135,7 +138,8 @@ pub fn recent_tool_use_ids(
 struct Step<'a> {
     session: &'a SessionId,
     agent: &'a AgentKey,
-    now: Timestamp,
+    /// When the lines can have been written.
+    written: RangeInclusive<Timestamp>,
     rows: Vec<Sighting>,
     calls: Vec<String>,
     bad_lines: u64,
@@ -201,10 +205,11 @@ impl Step<'_> {
     }
 
     fn take(&mut self, line: &[u8]) {
-        match parse(line, self.session, self.agent, self.now) {
+        match parse(line, self.session, self.agent, *self.written.end()) {
             Line::Usage { seen, calls } => {
                 self.calls.extend(calls);
-                self.add(*seen);
+                let at = seen.at.min(*self.written.end()).max(*self.written.start());
+                self.add(Sighting { at, ..*seen });
             }
             Line::Bad => self.bad_lines += 1,
             Line::Other => {}

@@ -7,7 +7,7 @@ use crate::decide::{Decision, Reply};
 use crate::event::Event;
 use crate::hold::{Hold, HoldEnd, answer_before_ms};
 use crate::ids::{AgentKey, HoldId};
-use crate::table::Cell;
+use crate::table::{Cell, HookEvent};
 use crate::time::Timestamp;
 use crate::verdict::{Because, ModelText, Verdict, Why};
 
@@ -80,8 +80,11 @@ pub(super) fn resumed(state: &State, id: HoldId, now: Timestamp) -> Decision {
     Decision { reply: Reply::Hold(Box::new(hold.clone())), events: vec![Event::Hold(hold)] }
 }
 
-/// Holds whose time is over end, and their budgets are exhausted.
+/// Holds whose time is over end, and their budgets are exhausted. Where nothing is enforced any more, all end.
 pub(super) fn tick(state: &State, now: Timestamp) -> Decision {
+    if !state.policy.enforces() {
+        return Decision { reply: Reply::None, events: release_all(state, now) };
+    }
     let mut events = Vec::new();
     let mut sealed = std::collections::BTreeSet::new();
     for hold in state.waiting().filter(|h| h.deadline <= now) {
@@ -150,7 +153,12 @@ pub fn released(state: &State, hold: &Hold) -> Verdict {
         Some(HoldEnd::RanOut) => Why::RanOut,
         _ => Why::Paused,
     };
-    Verdict { cell: Cell::Stop, because: budget.map(|b| because(b, why)), ..Verdict::ALLOW }
+    Verdict { cell: instead_of_hold(hold.event), because: budget.map(|b| because(b, why)), ..Verdict::ALLOW }
+}
+
+/// What is answered where a hold is not to be had, or ended without a yes.
+pub(super) fn instead_of_hold(event: HookEvent) -> Cell {
+    if event == HookEvent::OtherPrompt { Cell::Refuse } else { Cell::Stop }
 }
 
 /// A budget's figures for a text.

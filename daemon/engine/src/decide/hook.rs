@@ -4,7 +4,7 @@ use crate::State;
 use crate::alert::{Alert, AlertType};
 use crate::budget::{Budget, Seal, Status};
 use crate::command::Hook;
-use crate::decide::holds::{because, begin, why_shut};
+use crate::decide::holds::{because, begin, instead_of_hold, why_shut};
 use crate::decide::{Decision, Reply};
 use crate::event::Event;
 use crate::ids::{AgentKey, AlertId, BudgetId, to_name};
@@ -50,25 +50,27 @@ fn shut(state: &State, hook: &Hook, budget: &Budget, now: Timestamp, events: &mu
     if !hook.attended && unattended_holds(state) >= state.policy.max_unattended_holds {
         events.extend(too_many_alert(state, budget, now));
         let why = Why::TooManyUnattended;
-        return Verdict { cell: instead(hook), because: Some(because(budget, why)), ..Verdict::ALLOW };
+        return Verdict {
+            cell: instead_of_hold(hook.event),
+            because: Some(because(budget, why)),
+            ..Verdict::ALLOW
+        };
     }
     let Some(hold) = begin(state, hook, budget, now) else {
         // No time to wait at all (CI): that is a hold that ran out.
         let mut sealed = budget.clone();
         sealed.seal(Seal::RanOut, now);
-        let verdict =
-            Verdict { cell: instead(hook), because: Some(because(&sealed, Why::RanOut)), ..Verdict::ALLOW };
+        let verdict = Verdict {
+            cell: instead_of_hold(hook.event),
+            because: Some(because(&sealed, Why::RanOut)),
+            ..Verdict::ALLOW
+        };
         events.push(Event::Budget(sealed));
         return verdict;
     };
     let verdict = Verdict { cell: Cell::Hold, because: because_shut, hold: Some(hold.id), ..Verdict::ALLOW };
     events.push(Event::Hold(hold));
     verdict
-}
-
-/// What is answered where a hold is not to be had.
-fn instead(hook: &Hook) -> Cell {
-    if hook.event == HookEvent::OtherPrompt { Cell::Refuse } else { Cell::Stop }
 }
 
 fn unattended_holds(state: &State) -> usize {
@@ -131,6 +133,7 @@ fn open(state: &State, hook: &Hook, events: &mut Vec<Event>) -> Verdict {
 /// Makes known what a hook names for the first time: session, agent, task and their budgets.
 pub(super) fn meet(state: &State, hook: &Hook, now: Timestamp) -> Vec<Event> {
     let mut events = Vec::new();
+    let began = now.min(hook.wall);
     let known = state.sessions.get(&hook.session);
     let session = met_session(known, hook, now);
     let shown = session.shown_as.clone().unwrap_or_else(|| "main".to_owned());
@@ -139,7 +142,7 @@ pub(super) fn meet(state: &State, hook: &Hook, now: Timestamp) -> Vec<Event> {
     }
     let mut start = |id: BudgetId, limit: Limit, agent: &str, about: Option<&str>| {
         if state.policy.enabled && !state.budgets.contains_key(&id) {
-            let mut budget = Budget::new(id, limit, &state.policy, agent.to_owned(), now);
+            let mut budget = Budget::new(id, limit, &state.policy, agent.to_owned(), began);
             budget.task_description = about.map(str::to_owned);
             events.push(Event::Budget(budget));
         }
@@ -156,7 +159,7 @@ pub(super) fn meet(state: &State, hook: &Hook, now: Timestamp) -> Vec<Event> {
 fn met_session(known: Option<&Session>, hook: &Hook, now: Timestamp) -> Session {
     let mut session = known.cloned().unwrap_or_else(|| Session {
         id: hook.session.clone(),
-        first_seen: now,
+        first_seen: now.min(hook.wall),
         last_seen: now,
         ended: None,
         cwd: hook.cwd.clone(),
@@ -192,7 +195,8 @@ fn met_agent(state: &State, hook: &Hook, now: Timestamp) -> Vec<Event> {
     if known || (hook.event == HookEvent::SubagentStop && hook.agent_type.as_deref() == Some("")) {
         return Vec::new();
     }
-    new_agent(state, hook.session.clone(), hook.agent.clone(), hook.agent_type.clone(), now)
+    let began = now.min(hook.wall);
+    new_agent(state, hook.session.clone(), hook.agent.clone(), hook.agent_type.clone(), began)
 }
 
 /// An agent seen for the first time, and a subagent's budget.

@@ -2,6 +2,7 @@
 
 mod holds;
 mod hook;
+mod keep;
 mod operator;
 mod usage;
 
@@ -64,5 +65,8 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Decision {
         Command::HoldResumed(id) => holds::resumed(state, *id, now),
         Command::Operator(operator) => operator::decide(state, operator, now),
         Command::Tick => holds::tick(state, now),
+        Command::ClientGone(session) => keep::client_gone(state, session, now),
+        Command::RollUp { sessions, before } => keep::roll_up(sessions, *before),
+        Command::Forget { before } => keep::forget(state, *before),
     }
 }

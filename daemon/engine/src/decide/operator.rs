@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::State;
 use crate::alert::AlertType;
-use crate::budget::{Budget, Grant, MAX_EXTENSION_MICRO_USD, MAX_EXTENSION_TOKENS, Seal};
+use crate::budget::{Budget, Grant, MAX_EXTENSION_MICRO_USD, MAX_EXTENSION_TOKENS, Seal, Status};
 use crate::command::{Act, Amount, Operator};
 use crate::decide::holds::{context_under, reconsider, release_all};
 use crate::decide::hook::alert;
@@ -201,19 +201,28 @@ fn set(
     shut: bool,
     now: Timestamp,
 ) -> Outcome {
-    let was_shut = budget.status.is_shut();
+    let was = budget.status;
     let mut budget = budget.clone();
-    budget.alert_threshold = threshold.unwrap_or(budget.alert_threshold);
-    budget.set_limits(limits.0, limits.1, &state.policy, now);
-    if shut {
+    if let Some(share) = threshold {
+        budget.set_alert_threshold(share, &state.policy, now);
+    }
+    if limits != (None, None) {
+        budget.set_limits(limits.0, limits.1, &state.policy, now);
+    }
+    // A budget that is shut for good is not opened a little by shutting it.
+    if shut && budget.status != Status::Exhausted {
         budget.seal(Seal::Shut, now);
     }
-    let crossed = budget.status.is_shut() && !was_shut;
-    if crossed && !shut {
+    let pauses = budget.status.is_shut() && !was.is_shut();
+    if pauses && !shut {
         budget.pauses = budget.pauses.saturating_add(1);
     }
-    let kind = AlertType::BudgetExhausted;
-    let raised = crossed.then(|| Event::Alert(alert(AlertId(state.next_alert), &budget, kind, now)));
+    let crossed = match (was, budget.status) {
+        _ if pauses => Some(AlertType::BudgetExhausted),
+        (Status::Active, Status::Warning) => Some(AlertType::WarningThreshold),
+        _ => None,
+    };
+    let raised = crossed.map(|kind| Event::Alert(alert(AlertId(state.next_alert), &budget, kind, now)));
     let mut outcome = changed(state, budget, HoldEnd::Released, Limit::default(), now);
     outcome.events.extend(raised);
     outcome

@@ -65,11 +65,16 @@ impl<'a> Books<'a> {
         }
     }
 
-    /// A request not seen before.
+    /// A request not seen before, unless its key may have been forgotten with its session's older rows.
     fn add(&mut self, message_id: String, seen: &Sighting) {
+        if self.state.rolled_up.get(&seen.session).is_some_and(|before| seen.at < *before) {
+            return;
+        }
         self.meet(seen);
         let mut charged = Vec::new();
-        for id in self.state.above(&seen.session, &seen.agent) {
+        let above =
+            if self.state.policy.enabled { self.state.above(&seen.session, &seen.agent) } else { Vec::new() };
+        for id in above {
             // Rows dated before a budget began are history to it (3.2).
             let Some(budget) = self.budget(&id).filter(|b| seen.at >= b.started_at) else { continue };
             charged.push(Charge { generation: budget.epoch.generation, budget: id.clone() });
@@ -144,7 +149,10 @@ impl<'a> Books<'a> {
                 | Event::Hold(_)
                 | Event::Alert(_)
                 | Event::AlertAcknowledged { .. }
-                | Event::Operator(_) => {}
+                | Event::Operator(_)
+                | Event::RolledUp { .. }
+                | Event::Forgotten(_)
+                | Event::HistoryEnded { .. } => {}
             }
         }
     }
