@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -37,6 +37,10 @@ const SPOOL_EVERY: Duration = Duration::from_secs(30);
 
 /// How long open connections may take to end.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// How often the lock is tried before another daemon is taken to hold it, and the pause between.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Why the daemon did not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +102,7 @@ async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
     if let Some(run) = paths.socket.parent() {
         listener::private_folder(run)?;
     }
-    let _lock = lock(&paths.state)?;
+    let _lock = lock(&paths)?;
     let store = Store::open(&paths.database())?;
     let reader = store.reader()?;
     let state = store.load(config.policy)?;
@@ -155,8 +159,8 @@ async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
     Ok(())
 }
 
-fn lock(state: &Path) -> Result<File, AppError> {
-    let path = state.join("lock");
+fn lock(paths: &Paths) -> Result<File, AppError> {
+    let path = paths.lock();
     let file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -164,11 +168,20 @@ fn lock(state: &Path) -> Result<File, AppError> {
         .mode(0o600)
         .open(&path)
         .map_err(io(format!("cannot open {}", path.display())))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(AppError::AlreadyRunning { state: state.to_owned() }),
-        Err(e) => Err(AppError::Io { what: format!("cannot lock {}", path.display()), source: e.into() }),
+    for _ in 0..LOCK_TRIES {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            // Somebody who only looks whether a daemon serves holds it for an instant.
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
+            Err(e) => {
+                return Err(AppError::Io {
+                    what: format!("cannot lock {}", path.display()),
+                    source: e.into(),
+                });
+            }
+        }
     }
+    Err(AppError::AlreadyRunning { state: paths.state.clone() })
 }
 
 /// The file that says that a daemon serves; it goes with it.

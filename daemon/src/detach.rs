@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bursar_protocol::paths::Paths;
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::ipc::listener::{ListenError, private_folder};
@@ -84,11 +85,19 @@ pub fn detach(paths: &Paths, replace: bool) -> Result<Detached, DetachError> {
     Err(DetachError::DidNotStart { tail: tail.join("\n"), log })
 }
 
-/// The daemon that serves here, if one does: its `ready` file, and a process of that number.
+/// The daemon that serves here, if one does: it holds the lock, and its `ready` file names it. Without the lock the
+/// file is a dead daemon's, and its number may be anybody's by now.
 fn serving(paths: &Paths) -> Option<u32> {
-    let pid = fs::read_to_string(paths.ready()).ok()?.trim().parse::<i32>().ok().and_then(Pid::from_raw)?;
-    test_kill_process(pid).ok()?;
-    u32::try_from(pid.as_raw_nonzero().get()).ok()
+    let lock = OpenOptions::new().write(true).open(paths.lock()).ok()?;
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive) != Err(rustix::io::Errno::WOULDBLOCK) {
+        return None;
+    }
+    u32::try_from(ready(paths)?.as_raw_nonzero().get()).ok()
+}
+
+/// The process that says that it serves.
+fn ready(paths: &Paths) -> Option<Pid> {
+    fs::read_to_string(paths.ready()).ok()?.trim().parse().ok().and_then(Pid::from_raw)
 }
 
 fn end(pid: u32) -> Result<(), DetachError> {
@@ -108,7 +117,7 @@ fn end(pid: u32) -> Result<(), DetachError> {
 fn wait_until_it_serves(paths: &Paths, mut child: Child) -> bool {
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
-        if serving(paths) == Some(child.id()) {
+        if ready(paths) == Pid::from_child(&child).into() {
             return true;
         }
         if !matches!(child.try_wait(), Ok(None)) {

@@ -213,6 +213,8 @@ pub struct ActView {
     pub context_tokens: u64,
     /// One line that says what is now true.
     pub message: String,
+    /// Commands with which sessions go on whose client is gone or was stopped.
+    pub resume_with: Vec<String>,
 }
 
 /// `{error, message, details}`.

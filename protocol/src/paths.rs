@@ -98,6 +98,11 @@ impl Paths {
         ready(&self.state)
     }
 
+    /// Locked by the daemon that serves.
+    pub fn lock(&self) -> PathBuf {
+        self.state.join("lock")
+    }
+
     /// The folder of the markers.
     pub fn paused(&self) -> PathBuf {
         self.state.join("paused")

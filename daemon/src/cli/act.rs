@@ -188,6 +188,12 @@ pub(super) fn act(paths: &Paths, act: OperatorAct, words: &Words, output: &Outpu
     let done: ActView = serde_json::from_str(&json)
         .map_err(|e| Failure::no_answer(&format!("its answer does not read ({e})")))?;
     output.line(&super::output::clean(&done.message));
+    for command in &done.resume_with {
+        output.line(&format!(
+            "Nobody waits there any more: go on in its terminal, or with `{}`.",
+            super::output::clean(command)
+        ));
+    }
     if done.released > 0 && done.context_tokens > 0 && done.act == "extend" {
         let context = short(done.context_tokens);
         output.line(&format!(

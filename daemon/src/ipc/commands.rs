@@ -7,7 +7,7 @@ use bursar_engine::State;
 use bursar_engine::command::{Act, Command, Operator};
 use bursar_engine::decide::{Done, Reply};
 use bursar_engine::error::{ErrorBody, OperatorError};
-use bursar_engine::ids::BudgetId;
+use bursar_engine::ids::{AgentKey, BudgetId};
 use bursar_engine::policy::Mode;
 use bursar_protocol::answer;
 use bursar_protocol::message::{OperatorFrame, Query};
@@ -66,7 +66,18 @@ fn act_view(state: &State, act: &str, done: &Done) -> ActView {
         released: done.released as u64,
         context_tokens: done.context_tokens,
         message: act_message(act, done),
+        resume_with: resumes(state, done),
     }
+}
+
+/// How sessions of a reopened budget go on whose held client is gone: nobody is left to be released (4.3).
+fn resumes(state: &State, done: &Done) -> Vec<String> {
+    let Some(budget) = done.budget.as_ref().filter(|b| !b.status.is_shut()) else { return Vec::new() };
+    let last_holds = state.sessions_under(&budget.id).into_iter().filter_map(|session| {
+        let of_main = state.holds.values().filter(|h| h.session == session && h.agent == AgentKey::Main);
+        of_main.max_by_key(|h| h.id).filter(|h| h.end.is_some_and(|end| !end.goes_on()))
+    });
+    last_holds.map(|hold| format!("claude --resume {}", hold.session)).collect()
 }
 
 /// One line that says what is now true.

@@ -7,7 +7,7 @@ mod settings;
 
 use std::path::{Path, PathBuf};
 
-use bursar_protocol::message::{OperatorAct, OperatorFrame, ToDaemon};
+use bursar_protocol::message::{OperatorAct, OperatorFrame, Query, ToDaemon};
 use bursar_protocol::paths::Paths;
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -91,7 +91,19 @@ impl Place {
     }
 }
 
+/// Loosening from an agent's shell is refused: a speed bump, like every look at the caller's environment.
+fn refuse_agents(what: &str) -> Result<(), Failure> {
+    if std::env::var_os("CLAUDECODE").is_none() {
+        return Ok(());
+    }
+    let message = format!("Refused: {what} from an agent's shell (CLAUDECODE is set).");
+    Err(Failure::refused("forbidden", &message, "Run it in a terminal of your own."))
+}
+
 pub(super) fn install(paths: &Paths, args: &InstallArgs, output: &Output) -> Result<(), Failure> {
+    if (args.unprotected || args.observe) && !args.dry_run {
+        refuse_agents("--unprotected and --observe loosen, which is not done")?;
+    }
     let config = Config::load(super::env, &paths.config)
         .map_err(|e| Failure::wrong_use(&e.to_string(), "Mend it, then install again."))?;
     let file = files::target(&args.place.file()?);
@@ -114,6 +126,7 @@ pub(super) fn install(paths: &Paths, args: &InstallArgs, output: &Output) -> Res
     if args.dry_run {
         output.line(&format!("{} would read:", file.display()));
         output.line(&after);
+        output.json(&after);
         return Ok(());
     }
     private_folder(&paths.state).map_err(failed)?;
@@ -170,10 +183,14 @@ fn say_what_is_true(
     } else if !paths.state.join("operator.json").exists() {
         output.line("Locked: at its limit a session stands still, and nobody can approve more yet, since this version cannot set an operator's passphrase. `bursar install --unprotected` lets anything that you run approve.");
     }
+    if super::client::ask(paths, &ToDaemon::Query(Query::Status)).is_err() {
+        output.line("No daemon serves there yet: sessions run uncounted until `bursar daemon --detach`.");
+    }
     output.line("Undo it with `bursar uninstall` (with the same --scope or --settings).");
 }
 
 pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs, output: &Output) -> Result<(), Failure> {
+    refuse_agents("the hooks are not taken out")?;
     let file = files::target(&args.place.file()?);
     let mut record = Record::load(&paths.state);
     let now = files::read(&file).map_err(failed)?;
@@ -218,7 +235,7 @@ fn release(paths: &Paths) {
     let frame = OperatorFrame {
         request_id: uuid::Uuid::now_v7().to_string(),
         reason: "uninstalled".to_owned(),
-        in_agent_shell: std::env::var_os("CLAUDECODE").is_some(),
+        in_agent_shell: false,
         act: OperatorAct::Release,
     };
     let _ = super::client::ask(paths, &ToDaemon::Operator(frame));
