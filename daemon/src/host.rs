@@ -138,12 +138,11 @@ impl Host {
         self.submit(command).await.0
     }
 
-    /// Waits until everything decided so far is written, or could not be.
-    pub async fn written(&self) {
+    /// Waits until everything decided so far is written; false where it could not be, and is tried again.
+    pub async fn written(&self) -> bool {
         let (tx, rx) = oneshot::channel();
         self.writer.submit(Batch { events: Arc::new([]), durable: false, done: Some(tx) });
-        // An error is the writer's to show; it keeps what it could not write.
-        let _ = rx.await;
+        matches!(rx.await, Ok(Ok(())))
     }
 
     fn apply(&self, command: &Command) -> Decided {

@@ -37,12 +37,22 @@ const CLIENT_QUIET_MS: u64 = 15_000;
 /// Tidies the store now and then, until the daemon ends.
 pub async fn tidy(host: Arc<Host>, database: PathBuf, retention_days: u32) {
     tokio::time::sleep(AT_FIRST).await;
+    check(&database);
     loop {
         let now = host.clock().now();
         if let Err(e) = tidy_once(&host, &database, retention_days, now).await {
             tracing::warn!(error = %e, "the store was not tidied; it is tried again in an hour");
         }
         tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// A large store is not checked at the start; what is wrong with it is said here.
+fn check(database: &Path) {
+    match tokio::task::block_in_place(|| Reader::open(database)?.what_is_damaged()) {
+        Ok(None) => {}
+        Ok(Some(why)) => tracing::error!(why, "the store is damaged: stop the daemon and move it away"),
+        Err(e) => tracing::warn!(error = %e, "the store could not be checked"),
     }
 }
 
@@ -66,10 +76,14 @@ pub async fn tidy_once(
             break;
         }
         host.tell(&Command::RollUp { sessions, before }).await;
-        host.written().await;
+        if !host.written().await {
+            return Ok(());
+        }
     }
     host.tell(&Command::Forget { before: days_before(now, u64::from(retention_days)) }).await;
-    host.written().await;
+    if !host.written().await {
+        return Ok(());
+    }
     tokio::task::block_in_place(|| store::give_back(database))
 }
 

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use bursar_engine::ids::SessionId;
+use bursar_engine::ids::{AgentKey, SessionId};
 use bursar_engine::time::Timestamp;
+use bursar_engine::usage::Totals;
 use rusqlite::{Connection, Transaction, params};
 
 use super::write::{int, put};
-use super::{Reader, StoreError};
+use super::{Reader, StoreError, load};
 
 /// The pages that one tidying gives back to the disk at the most: 4 KiB each.
 const PAGES_GIVEN_BACK: u32 = 25_000;
@@ -68,7 +69,43 @@ pub fn give_back(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// What an agent spent on a model in one hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hour {
+    /// Its first instant.
+    pub hour: Timestamp,
+    /// The agent.
+    pub agent: AgentKey,
+    /// The model.
+    pub model: String,
+    /// The sums.
+    pub totals: Totals,
+}
+
 impl Reader {
+    /// The sums by the hour of a session, oldest first: what its older rows became.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn history(&self, session: &SessionId) -> Result<Vec<Hour>, StoreError> {
+        let mut statement = self.connection.prepare(
+            "SELECT hour_ms, agent, model, input, output, cache_write_5m, cache_write_1h, cache_read, micro_usd, \
+             requests FROM history WHERE session = ?1 ORDER BY hour_ms, agent, model",
+        )?;
+        let mut rows = statement.query(params![session.as_str()])?;
+        let mut hours = Vec::new();
+        while let Some(r) = rows.next()? {
+            let agent = AgentKey::try_from(r.get::<_, String>(1)?);
+            hours.push(Hour {
+                hour: Timestamp(r.get(0)?),
+                agent: agent.map_err(|e| StoreError::Record { table: "history", why: e.to_string() })?,
+                model: r.get(2)?,
+                totals: Totals { usage: load::usage(r, 3)?, micro_usd: r.get(8)?, requests: r.get(9)? },
+            });
+        }
+        Ok(hours)
+    }
+
     /// At most `limit` sessions that have rows from before `before`.
     ///
     /// # Errors

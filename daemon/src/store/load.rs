@@ -109,7 +109,7 @@ pub(super) fn row(r: &rusqlite::Row<'_>) -> Result<Row, StoreError> {
     })
 }
 
-fn usage(r: &rusqlite::Row<'_>, from: usize) -> Result<Usage, StoreError> {
+pub(super) fn usage(r: &rusqlite::Row<'_>, from: usize) -> Result<Usage, StoreError> {
     Ok(Usage {
         input: r.get(from)?,
         output: r.get(from + 1)?,

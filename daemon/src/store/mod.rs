@@ -18,7 +18,7 @@ use std::time::Duration;
 use bursar_engine::row::Row;
 use rusqlite::{Connection, OpenFlags};
 
-pub use keep::give_back;
+pub use keep::{Hour, give_back};
 pub use writer::{Batch, Writer};
 
 /// What went wrong with the store.
@@ -141,6 +141,14 @@ impl Reader {
             }
         }
         Ok(rows)
+    }
+
+    /// What is wrong with the file's structure, if anything; reads all of it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn what_is_damaged(&self) -> Result<Option<String>, StoreError> {
+        Ok(schema::what_is_damaged(&self.connection)?)
     }
 
     /// The number of the first record of the audit that does not fit its chain, if one does not.

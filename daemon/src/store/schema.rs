@@ -10,6 +10,9 @@ use super::StoreError;
 /// `BRSR`, so that the file says whose it is.
 const APPLICATION_ID: i64 = 0x4252_5352;
 
+/// A file up to this size is checked whole before anybody is served.
+const CHECKED_AT_START_BYTES: u64 = 64 * 1024 * 1024;
+
 /// One step for each version: step `n` makes version `n + 1` of version `n`.
 const STEPS: [&str; 1] = [VERSION_1];
 
@@ -88,6 +91,18 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreE
         transaction.pragma_update(None, "user_version", next)?;
         transaction.commit()?;
     }
-    let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(damaged)?;
-    if sound == "ok" { Ok(()) } else { Err(StoreError::Damaged { path: path.to_owned(), why: sound }) }
+    // A large file would keep hooks waiting: it is checked while the daemon serves.
+    if super::size_bytes(path) > CHECKED_AT_START_BYTES {
+        return Ok(());
+    }
+    match what_is_damaged(connection).map_err(damaged)? {
+        None => Ok(()),
+        Some(why) => Err(StoreError::Damaged { path: path.to_owned(), why }),
+    }
+}
+
+/// What is wrong with the file's structure, if anything.
+pub(super) fn what_is_damaged(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let word: String = connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
+    Ok((word != "ok").then_some(word))
 }
