@@ -53,7 +53,9 @@ pub(crate) fn request(id: &str, message: &str, tokens: u64, at: u64) -> Command 
 /// Decides a command and applies what happened.
 pub(crate) fn apply(state: &mut State, command: &Command, at: u64) -> Vec<Event> {
     let events = decide(state, command, Timestamp(at)).events;
-    events.iter().for_each(|event| state.evolve(event));
+    for event in &events {
+        state.evolve(event);
+    }
     events
 }
 
