@@ -45,10 +45,10 @@ pub enum OperatorError {
     #[error("there is no {0}")]
     NotFound(String),
     /// Nobody is held, so an act without a budget has no object.
-    #[error("nobody waits: name the budget")]
+    #[error("nobody waits")]
     NobodyWaits,
     /// Several budgets hold somebody.
-    #[error("several budgets hold somebody, name one: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    #[error("several budgets hold somebody: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     Several(Vec<BudgetId>),
     /// An amount of nothing.
     #[error("give tokens or dollars, more than 0")]

@@ -41,8 +41,31 @@ fn refused(status: u16, json: String) -> Failure {
     let error: Option<ErrorView> = serde_json::from_str(&json).ok();
     let ambiguous = error.as_ref().is_some_and(|e| e.error == "ambiguous");
     let exit = if status == 400 || ambiguous { 2 } else { 1 };
-    let message = error.map_or_else(|| json.clone(), |e| e.message);
-    Failure { exit, message, hint: String::new(), json: Some(json) }
+    let hint = error.as_ref().map_or("", |e| what_to_do(&e.error)).to_owned();
+    let message = error.map_or_else(|| json.clone(), |e| sentence(&e.message));
+    Failure { exit, message, hint, json: Some(json) }
+}
+
+/// The line below an error: what to do about it.
+fn what_to_do(error: &str) -> &'static str {
+    match error {
+        "nobody_waits" => {
+            "Name the budget you mean, as `bursar budget list` shows it: `bursar extend ID +100k`."
+        }
+        "ambiguous" => "Name the one you mean: `bursar extend ID +100k`.",
+        "not_found" => {
+            "`bursar budget list`, `bursar sessions --all` and `bursar alerts list --all` show what there is."
+        }
+        _ => "",
+    }
+}
+
+/// A message as a sentence of its own.
+fn sentence(message: &str) -> String {
+    let mut letters = message.chars();
+    let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let end = if message.ends_with(['.', '`']) { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
 }
 
 /// A budget's whole id from what a person wrote: `session:` may be left out, and a unique beginning is enough.

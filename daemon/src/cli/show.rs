@@ -63,7 +63,7 @@ pub(super) fn status(paths: &Paths, output: &Output) -> Result<(), Failure> {
     };
     output.line(&waits);
     output.line(&format!(
-        "Bursar {} serves since {} (process {}), mode {}.",
+        "Bursar {} began to serve {} (process {}), mode {}.",
         s.version,
         ago(&s.since),
         s.pid,
@@ -73,7 +73,7 @@ pub(super) fn status(paths: &Paths, output: &Output) -> Result<(), Failure> {
         output.line(&output.tint(Tone::Bad, &format!("degraded: {}", super::output::clean(wrong))));
     }
     output.line(&format!(
-        "{} live sessions, {} alerts not seen, {} hooks answered, {} malformed, {} let through without a daemon.",
+        "Live sessions: {}. Alerts not seen: {}. Hooks answered: {}, malformed: {}, let through without a daemon: {}.",
         s.sessions, s.alerts, s.hooks, s.malformed, s.failed_open
     ));
     let operator = if s.operator == "unprotected" {
