@@ -60,10 +60,14 @@ fn what_to_do(error: &str) -> &'static str {
     }
 }
 
-/// A message as a sentence of its own.
+/// A message as a sentence of its own; one that begins with an id keeps it as it is.
 fn sentence(message: &str) -> String {
+    let begins_with_id = message.split(' ').next().is_some_and(|word| word.contains(':'));
     let mut letters = message.chars();
-    let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let first = match letters.next() {
+        Some(c) if !begins_with_id => c.to_uppercase().to_string(),
+        c => c.map(String::from).unwrap_or_default(),
+    };
     let end = if message.ends_with(['.', '`']) { "" } else { "." };
     format!("{first}{}{end}", letters.as_str())
 }
