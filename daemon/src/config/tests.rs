@@ -39,6 +39,22 @@ fn the_defaults_are_the_designs() {
 }
 
 #[test]
+fn the_readme_names_every_setting_and_its_default() {
+    let readme = include_str!("../../../README.md");
+    for setting in from_env(&[]).unwrap().settings {
+        let named = format!("`{}`", setting.name);
+        let at = readme.find(&named).unwrap_or_else(|| panic!("the README does not name {named}"));
+        let row = readme[at..].lines().next().unwrap();
+        let has_a_row = readme[..at].ends_with("| ");
+        assert!(
+            !has_a_row || row.contains(&format!("| {} |", setting.value)),
+            "{named} is {}: {row}",
+            setting.value
+        );
+    }
+}
+
+#[test]
 fn each_task_type_has_its_budget() {
     let policy = from_env(&[("TOKEN_BUDGET_BY_TASK_TYPE", "review=7k, own=3")]).unwrap().policy;
     let tokens = |t: Option<&str>| policy.task_limit(t).tokens;
