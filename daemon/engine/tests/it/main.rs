@@ -1,0 +1,11 @@
+//! The rules, seen from outside: commands go in, replies and facts come out.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
+
+mod alerts;
+mod data_errors;
+mod data_ids;
+mod data_policy;
+mod data_records;
+mod first_life;
+mod support;
+mod thresholds;
