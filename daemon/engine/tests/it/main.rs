@@ -1,6 +1,7 @@
 //! The rules, seen from outside: commands go in, replies and facts come out.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 
+mod above;
 mod alerts;
 mod data_errors;
 mod data_ids;
@@ -8,4 +9,5 @@ mod data_policy;
 mod data_records;
 mod first_life;
 mod support;
+mod table;
 mod thresholds;
