@@ -93,6 +93,15 @@ fn a_task_over_its_budget_holds_every_session_that_draws_on_it() {
 }
 
 #[test]
+fn a_client_whose_environment_names_no_task_is_free_of_the_one_that_another_client_named() {
+    let mut world = family();
+    world.hook(on_task(HookEvent::SessionStart));
+    world.spend(300);
+    assert_eq!(world.cell(HookEvent::PreToolUse), Cell::Allow);
+    assert_eq!(named(&world.hook(on_task(HookEvent::PreToolUse))), held_by("task:t1"));
+}
+
+#[test]
 fn of_several_shut_budgets_the_tightest_is_named() {
     let mut world = family();
     world.hook(on_task(HookEvent::SessionStart));
