@@ -3,6 +3,7 @@
 
 mod above;
 mod alerts;
+mod counting;
 mod data_errors;
 mod data_ids;
 mod data_policy;
