@@ -177,7 +177,8 @@ impl Budget {
     /// Adds and takes away what a row counted, and moves the status (DESIGN 4's table).
     pub fn recount(&mut self, minus: Counted, plus: Counted, policy: &Policy, now: Timestamp) -> Crossing {
         let before = self.level(policy);
-        let adjust = |used: u64, minus: u64, plus: u64| used.saturating_sub(minus).saturating_add(plus);
+        // What is taken away may have been added by this very change: one reading has all lines of a message.
+        let adjust = |used: u64, minus: u64, plus: u64| used.saturating_add(plus).saturating_sub(minus);
         self.used.micro_tokens = adjust(self.used.micro_tokens, minus.micro_tokens, plus.micro_tokens);
         self.used.micro_usd = adjust(self.used.micro_usd, minus.micro_usd, plus.micro_usd);
         self.last_updated = now;

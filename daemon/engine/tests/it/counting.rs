@@ -56,6 +56,13 @@ fn stands_in_the_end(lines: &[(u64, u64)], (input, output): (u64, u64)) {
 }
 
 #[test]
+fn the_first_message_of_a_budget_is_corrected_exactly_within_one_reading() {
+    let mut world = World::with_session(10_000);
+    world.read(vec![line(100, 1), line(100, 7), line(100, 50)]);
+    assert_eq!(world.stands(ID).0, 150);
+}
+
+#[test]
 fn a_correction_moves_a_request_to_the_model_that_answered() {
     let mut world = World::with_session(10_000);
     world.read(vec![Sighting { micro_usd: 30, ..line(100, 7) }]);
