@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::BudgetId;
+use crate::level::Level;
 use crate::policy::{Limit, Policy};
 use crate::ratio::Ratio;
 use crate::time::Timestamp;
-use crate::usage::MICRO;
+
+pub use crate::level::Counted;
 
 /// The most tokens that one extension adds, unless the base limit is more (4.5).
 pub const MAX_EXTENSION_TOKENS: u64 = 1_000_000;
@@ -137,15 +139,6 @@ pub struct Budget {
     pub task_description: Option<String>,
 }
 
-/// How far a budget is used, whatever its history says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Level {
-    Below,
-    Alert,
-    Pause,
-    Hard,
-}
-
 /// What a change of a budget's total did to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Crossing {
@@ -181,38 +174,11 @@ impl Budget {
         }
     }
 
-    /// Whole tokens used, rounded up.
-    pub fn tokens_used(&self) -> u64 {
-        self.used.micro_tokens.div_ceil(MICRO)
-    }
-
-    /// Whole tokens left; none without a limit. Never negative.
-    pub fn tokens_left(&self) -> Option<u64> {
-        (self.max.tokens > 0).then(|| self.max.tokens.saturating_sub(self.tokens_used()))
-    }
-
-    /// The greater of the shares used of tokens and dollars; 0 without a limit.
-    pub fn utilization(&self) -> Ratio {
-        self.token_utilization().max(self.cost_utilization())
-    }
-
-    /// Whether dollars are nearer their limit than tokens.
-    pub fn by_cost(&self) -> bool {
-        self.cost_utilization() > self.token_utilization()
-    }
-
-    fn token_utilization(&self) -> Ratio {
-        share(u128::from(self.used.micro_tokens), u128::from(self.max.tokens) * u128::from(MICRO))
-    }
-
-    fn cost_utilization(&self) -> Ratio {
-        share(u128::from(self.used.micro_usd), u128::from(self.max.micro_usd))
-    }
-
     /// Adds and takes away what a row counted, and moves the status (DESIGN 4's table).
     pub fn recount(&mut self, minus: Counted, plus: Counted, policy: &Policy, now: Timestamp) -> Crossing {
         let before = self.level(policy);
-        let adjust = |used: u64, minus: u64, plus: u64| used.saturating_sub(minus).saturating_add(plus);
+        // What is taken away may have been added by this very change: one reading has all lines of a message.
+        let adjust = |used: u64, minus: u64, plus: u64| used.saturating_add(plus).saturating_sub(minus);
         self.used.micro_tokens = adjust(self.used.micro_tokens, minus.micro_tokens, plus.micro_tokens);
         self.used.micro_usd = adjust(self.used.micro_usd, minus.micro_usd, plus.micro_usd);
         self.last_updated = now;
@@ -249,33 +215,6 @@ impl Budget {
             Crossing::Warning
         } else {
             Crossing::None
-        }
-    }
-
-    fn level(&self, policy: &Policy) -> Level {
-        let tokens = self.level_of(
-            self.used.micro_tokens,
-            self.max.tokens.saturating_mul(MICRO),
-            self.alert_base.micro_tokens,
-            policy,
-        );
-        tokens.max(self.level_of(self.used.micro_usd, self.max.micro_usd, self.alert_base.micro_usd, policy))
-    }
-
-    fn level_of(&self, used: u64, max: u64, alert_base: u64, policy: &Policy) -> Level {
-        if max == 0 {
-            return Level::Below;
-        }
-        if policy.hard.reached(used, max) {
-            Level::Hard
-        } else if policy.pause.reached(used, max) {
-            Level::Pause
-        } else if used >= alert_base
-            && self.alert_threshold.reached(used - alert_base, max.saturating_sub(alert_base))
-        {
-            Level::Alert
-        } else {
-            Level::Below
         }
     }
 
@@ -371,50 +310,4 @@ impl Budget {
         self.last_updated = now;
         self.reassess(policy);
     }
-
-    /// Whole tokens and micro-dollars that must be added before it is open again; zero where it is open.
-    pub fn missing(&self, policy: &Policy) -> Limit {
-        let (used_usd, pause) = (u128::from(self.used.micro_usd), u128::from(policy.pause.0));
-        // The least limit L with used < pause · L, that is L > used / pause.
-        let least = |used: u128| used * 1_000_000 / pause + 1;
-        let short = |max: u64, least: u128| {
-            if max == 0 {
-                0
-            } else {
-                u64::try_from(least.saturating_sub(u128::from(max))).unwrap_or(u64::MAX)
-            }
-        };
-        let tokens_least = u128::from(self.used.micro_tokens) / pause + 1;
-        Limit {
-            tokens: short(self.max.tokens, tokens_least),
-            micro_usd: short(self.max.micro_usd, least(used_usd)),
-        }
-    }
-}
-
-/// What a row counts: millionths of a weighted token, and micro-dollars.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counted {
-    /// Millionths of a weighted token.
-    pub micro_tokens: u64,
-    /// Micro-dollars.
-    pub micro_usd: u64,
-}
-
-impl Counted {
-    /// The sum; saturates.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            micro_tokens: self.micro_tokens.saturating_add(other.micro_tokens),
-            micro_usd: self.micro_usd.saturating_add(other.micro_usd),
-        }
-    }
-}
-
-fn share(used: u128, limit: u128) -> Ratio {
-    if limit == 0 {
-        return Ratio(0);
-    }
-    Ratio(u32::try_from(used * 1_000_000 / limit).unwrap_or(u32::MAX))
 }

@@ -13,6 +13,7 @@ pub mod event;
 mod evolve;
 pub mod hold;
 pub mod ids;
+mod level;
 pub mod policy;
 pub mod ratio;
 pub mod records;

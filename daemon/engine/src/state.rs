@@ -65,23 +65,33 @@ impl State {
 
     /// The budgets that a request of this agent counts in, its own first (4.7). They need not exist yet.
     pub fn above(&self, session: &SessionId, agent: &AgentKey) -> Vec<BudgetId> {
+        let named = self.sessions.get(session).and_then(|s| s.env_task.as_deref());
+        self.above_naming(session, agent, named)
+    }
+
+    /// As [`Self::above`], where the client's environment names this task now.
+    pub fn above_naming(&self, session: &SessionId, agent: &AgentKey, task: Option<&str>) -> Vec<BudgetId> {
         let mut ids = Vec::with_capacity(3);
         if let AgentKey::Sub(id) = agent {
             ids.push(BudgetId::Agent(id.clone()));
         }
         ids.push(BudgetId::Session(session.clone()));
-        if let Some(session) = self.sessions.get(session) {
-            let named = session.env_task.iter().filter(|t| !session.tasks.contains(*t));
-            ids.extend(session.tasks.iter().chain(named).map(|t| BudgetId::Task(t.clone())));
-        }
+        let given = self.sessions.get(session).map(|s| &s.tasks);
+        let named = task.filter(|t| given.is_none_or(|given| !given.contains(*t)));
+        let tasks = given.into_iter().flatten().map(String::as_str).chain(named);
+        ids.extend(tasks.map(|t| BudgetId::Task(t.to_owned())));
         ids
     }
 
     /// The budgets above an agent that exist and are shut, the tightest first: exhausted before paused, then the
     /// most used.
     pub fn tightest_shut(&self, session: &SessionId, agent: &AgentKey) -> Option<&Budget> {
-        self.above(session, agent)
-            .iter()
+        self.tightest_of(&self.above(session, agent))
+    }
+
+    /// The tightest of these budgets that exist and are shut.
+    pub fn tightest_of(&self, ids: &[BudgetId]) -> Option<&Budget> {
+        ids.iter()
             .filter_map(|id| self.budgets.get(id))
             .filter(|b| b.status.is_shut())
             .max_by_key(|b| (b.status, b.utilization()))

@@ -19,22 +19,19 @@ pub(super) fn decide(state: &State, hook: &Hook, now: Timestamp) -> Decision {
     if !state.policy.enabled {
         return Decision { reply: Reply::Verdict(Verdict::ALLOW), events };
     }
-    let verdict = match shut_budget(state, hook) {
+    let above = above(state, hook);
+    let verdict = match state.tightest_of(&above) {
         Some(budget) => shut(state, hook, budget, now, &mut events),
-        None => open(state, hook, &mut events),
+        None => open(state, hook, above, &mut events),
     };
     Decision { reply: Reply::Verdict(verdict), events }
 }
 
-/// The shut budget that decides; a task that this very hook names counts as well.
-fn shut_budget<'a>(state: &'a State, hook: &Hook) -> Option<&'a Budget> {
-    let named = hook.task.as_deref().map(|t| BudgetId::Task(to_name(t)));
-    let named = named.and_then(|id| state.budgets.get(&id)).filter(|b| b.status.is_shut());
-    state
-        .tightest_shut(&hook.session, &hook.agent)
-        .into_iter()
-        .chain(named)
-        .max_by_key(|b| (b.status, b.utilization()))
+/// The budgets above a hook. Its own client's environment says which task it draws on, whatever that of another
+/// client on the same session said last.
+fn above(state: &State, hook: &Hook) -> Vec<BudgetId> {
+    let named = hook.task.as_deref().map(to_name);
+    state.above_naming(&hook.session, &hook.agent, named.as_deref())
 }
 
 fn shut(state: &State, hook: &Hook, budget: &Budget, now: Timestamp, events: &mut Vec<Event>) -> Verdict {
@@ -101,15 +98,14 @@ pub(super) fn alert(id: AlertId, budget: &Budget, alert_type: AlertType, now: Ti
 }
 
 /// Nothing is shut: the model may have to hear of a warning, each agent once for each crossing.
-fn open(state: &State, hook: &Hook, events: &mut Vec<Event>) -> Verdict {
+fn open(state: &State, hook: &Hook, above: Vec<BudgetId>, events: &mut Vec<Event>) -> Verdict {
     if !hook.event.carries_text() {
         return Verdict::ALLOW;
     }
     let key = (hook.session.clone(), hook.agent.clone());
     let Some(agent) = state.agents.get(&key) else { return Verdict::ALLOW };
     let heard = |id: &BudgetId| agent.heard.get(id).copied().unwrap_or(0);
-    let warns = state
-        .above(&hook.session, &hook.agent)
+    let warns = above
         .into_iter()
         .filter_map(|id| state.budgets.get(&id))
         .filter(|b| b.status == Status::Warning && b.crossings > heard(&b.id))

@@ -1,0 +1,14 @@
+//! The rules, seen from outside: commands go in, replies and facts come out.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
+
+mod above;
+mod alerts;
+mod counting;
+mod data_errors;
+mod data_ids;
+mod data_policy;
+mod data_records;
+mod first_life;
+mod support;
+mod table;
+mod thresholds;
