@@ -7,3 +7,4 @@ mod frame;
 mod input;
 mod marker;
 mod paths;
+mod peers;
