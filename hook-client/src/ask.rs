@@ -40,33 +40,40 @@ pub(crate) enum Away {
 
 /// Asks the daemon what this hook is told.
 pub(crate) fn ask(args: &Args, payload: &[u8]) -> Result<Answer, Away> {
-    let started = Instant::now();
     let socket = args.socket().ok_or(Away::NoDaemon)?;
-    let message = ToDaemon::Hook(facts::frame(args, payload));
-    let last = started + LONG_DEADLINE;
-    let first = if is_batch(args, payload) { last } else { started + DEADLINE };
+    let hook = facts::frame(args, payload);
+    let is_batch = is_batch(args, &hook.payload);
+    let message = ToDaemon::Hook(hook);
     let frame = codec::frame(&message).map_err(|_| Away::NoAnswer)?;
+    // Only now: the deadline is the daemon's, and cutting a huge payload is our own time.
+    let started = Instant::now();
+    let last = started + LONG_DEADLINE;
+    let mut deadline = if is_batch { last } else { started + DEADLINE };
+    // It matters whether a daemon is about to serve only once the deadline passed: no system call for it on the good
+    // path.
     let mut connection = loop {
-        match Connection::open(&socket, &frame, first) {
+        match Connection::open(&socket, &frame, deadline) {
             Ok(connection) => break connection,
             Err(ProtocolError::Io(e))
                 if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
             {
                 return Err(Away::NoDaemon);
             }
-            Err(_) if is_starting(args) && Instant::now() < last => {}
+            Err(_) if deadline < last && is_starting(args) => deadline = last,
             Err(_) => return Err(Away::NoAnswer),
         }
     };
-    let answer = match connection.receive(first) {
-        // Only now does it matter whether a daemon serves or is about to: no system call for it on the good path.
-        Err(ProtocolError::Io(e)) if e.kind() == ErrorKind::TimedOut && is_starting(args) => {
-            connection.receive(last)
+    let answer = match connection.receive(deadline) {
+        Err(ProtocolError::Io(e))
+            if e.kind() == ErrorKind::TimedOut && deadline < last && is_starting(args) =>
+        {
+            deadline = last;
+            connection.receive(deadline)
         }
         answer => answer,
     };
     let answer = match answer {
-        Ok(FromDaemon::Unsupported { min, max }) => again_in(&mut connection, &message, min, max, last),
+        Ok(FromDaemon::Unsupported { min, max }) => again_in(&mut connection, &message, min, max, deadline),
         answer => answer,
     };
     match answer.map_err(|_| Away::NoAnswer)? {
@@ -85,7 +92,7 @@ fn again_in(
 ) -> Result<FromDaemon, ProtocolError> {
     let version =
         common_version(min, max).ok_or_else(|| ProtocolError::Malformed("no common version".to_owned()))?;
-    connection.send(&codec::frame_as(version, message)?)?;
+    connection.send(&codec::frame_as(version, message)?, deadline)?;
     connection.receive(deadline)
 }
 
@@ -126,16 +133,18 @@ fn look_for(socket: &Path, hold_id: u64) -> Result<Found, Away> {
     let until = Instant::now() + LOOK_FOR;
     let mut pause = PAUSES.0;
     while Instant::now() < until {
+        // First: a daemon that takes the hold and hangs up at once must not be asked without a pause.
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(PAUSES.1);
         let resume = ToDaemon::Resume { hold_id };
         match endpoint::exchange(socket, &resume, Instant::now() + SILENCE) {
             Ok((_, FromDaemon::Answer { exit, stdout, stderr })) => {
                 return Ok(Found::Answer(Answer { exit, stdout, stderr }));
             }
             Ok((connection, FromDaemon::Held { .. })) => return Ok(Found::Holding(connection)),
-            Ok(_) | Err(_) => {}
+            Ok((_, FromDaemon::Beat | FromDaemon::Unsupported { .. } | FromDaemon::Reply { .. }))
+            | Err(_) => {}
         }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(PAUSES.1);
     }
     Err(Away::LostWhileHeld)
 }

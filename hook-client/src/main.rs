@@ -14,9 +14,12 @@ use std::process::ExitCode;
 
 use bursar_protocol::answer::Answer;
 
+/// Room for most payloads, so that they are read in one piece. Nothing is too large.
+const USUAL_PAYLOAD_BYTES: usize = 16 * 1024;
+
 fn main() -> ExitCode {
     let args = args::Args::from_command_line(std::env::args_os());
-    let mut payload = Vec::new();
+    let mut payload = Vec::with_capacity(USUAL_PAYLOAD_BYTES);
     // What was read up to an error is judged like any other malformed input.
     let _ = std::io::stdin().lock().read_to_end(&mut payload);
     let answer = ask::ask(&args, &payload).unwrap_or_else(|why| absent::answer(&args, &payload, why));

@@ -166,6 +166,9 @@ pub const AWAY_AT_START: &str =
 /// What is said where a session was paused and the daemon is away.
 pub const AWAY_AND_SHUT: &str = "Bursar is not running and this session is paused. Start it with `bursar daemon`, then answer with `bursar waiting`.";
 
+/// What is said to a hook that takes up a hold which no store knows: its state was wiped, and a human goes on.
+pub const HOLD_UNKNOWN: &str = "Stopped: the daemon that held this session is gone, and its state with it. Go on with `claude --resume`.";
+
 fn used_of(figures: &Figures) -> String {
     if figures.by_cost {
         format!("{} of {}", dollars(figures.micro_usd_used), dollars(figures.max_micro_usd))

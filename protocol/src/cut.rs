@@ -1,11 +1,16 @@
 //! Cutting long strings so that every payload fits a frame (HOOK 4). Pure: whoever cuts, the same comes out, so that
-//! what is made of a cut payload is the same in the hook and in a replay.
+//! what is made of a cut payload is the same in the hook and in a replay. Whatever an agent makes a tool take or say,
+//! the payload stays readable: a call that cannot be read would be let through.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::json;
 use crate::message::Cut;
 
 /// A string over this many bytes is cut.
@@ -20,88 +25,167 @@ const MALFORMED_HEAD_BYTES: usize = 4 * 1024;
 /// A response's `usage` stays where the response goes, if it is no longer than this.
 const SMALL_USAGE_BYTES: usize = 2 * 1024;
 
-/// The fields that may be cut; ids, names, event, session and paths never are.
-const CUTTABLE: [&str; 11] = [
-    "tool_input",
-    "arguments",
-    "tool_response",
-    "response",
-    "tool_calls",
-    "prompt",
-    "error",
-    "last_assistant_message",
-    "compact_summary",
-    "custom_instructions",
-    "background_tasks",
+/// The fields that are never cut: ids, names, event, session and paths.
+const KEPT: [&str; 16] = [
+    "session_id",
+    "sessionId",
+    "hook_event_name",
+    "transcript_path",
+    "cwd",
+    "agent_id",
+    "agent_type",
+    "agent_transcript_path",
+    "source",
+    "trigger",
+    "reason",
+    "tool_name",
+    "tool",
+    "tool_use_id",
+    "prompt_id",
+    "permission_mode",
 ];
 
-/// The key of the object that stands for a cut string.
+/// The key of the object that stands for something cut.
 const MARK: &str = "$bursar_cut";
-
-type Stage = fn(&mut Map<String, Value>);
 
 /// Cuts a payload as far as it has to be. One in which no string can be too long comes back as it is, unparsed.
 pub fn cut(payload: &[u8]) -> (Cut, Cow<'_, [u8]>) {
     if payload.len() <= LONG_STRING_BYTES {
         return (Cut::None, Cow::Borrowed(payload));
     }
-    let Ok(Value::Object(mut fields)) = serde_json::from_slice(payload) else {
-        return (Cut::Malformed, Cow::Borrowed(&payload[..payload.len().min(MALFORMED_HEAD_BYTES)]));
-    };
+    let malformed = (Cut::Malformed, Cow::Borrowed(&payload[..payload.len().min(MALFORMED_HEAD_BYTES)]));
+    let Some(mut fields) = std::str::from_utf8(payload).ok().and_then(read) else { return malformed };
     let mut changed = false;
-    each_cuttable(&mut fields, &mut |v| changed |= shorten(v, LONG_STRING_BYTES, LONG_STRING_BYTES / 2));
+    each(&mut fields, &mut |_, part| changed |= part.shorten(LONG_STRING_BYTES, LONG_STRING_BYTES / 2));
     if !changed && payload.len() <= MAX_PAYLOAD_BYTES {
         return (Cut::None, Cow::Borrowed(payload));
     }
     let stages: [(Cut, Stage); 4] = [
-        (Cut::LongStrings, |_| {}),
-        (Cut::Tight, |f| each_cuttable(f, &mut |v| _ = shorten(v, 1_024, 512))),
-        (Cut::Emptied, |f| each_cuttable(f, &mut |v| _ = shorten(v, 128, 0))),
-        (Cut::NoResponses, without_responses),
+        (Cut::LongStrings, |_, _| {}),
+        (Cut::Tight, |_, part| _ = part.shorten(1_024, 512)),
+        (Cut::Emptied, |_, part| _ = part.shorten(128, 0)),
+        (Cut::NoResponses, |name, part| match name {
+            "tool_response" | "response" => part.keep_usage(),
+            // Long without a long string: numbers, keys.
+            _ => part.shorten_whole(1_024, 512),
+        }),
     ];
     for (how, stage) in stages {
-        stage(&mut fields);
+        each(&mut fields, &mut |name, part| stage(name, part));
         let bytes = serde_json::to_vec(&fields).unwrap_or_default();
         if (1..=MAX_PAYLOAD_BYTES).contains(&bytes.len()) {
             return (how, Cow::Owned(bytes));
         }
     }
-    (Cut::Malformed, Cow::Borrowed(&payload[..MALFORMED_HEAD_BYTES]))
+    malformed
 }
 
-fn each_cuttable(fields: &mut Map<String, Value>, visit: &mut dyn FnMut(&mut Value)) {
-    for (name, value) in fields.iter_mut().filter(|(name, _)| CUTTABLE.contains(&name.as_str())) {
-        if name != "tool_calls" {
-            strings(value, visit);
-            continue;
-        }
-        for call in value.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
-            let inside =
-                call.iter_mut().filter(|(name, _)| !matches!(name.as_str(), "tool_name" | "tool_use_id"));
-            inside.for_each(|(_, v)| strings(v, visit));
+/// The head of something cut, if `json` is that.
+pub fn head_of(json: &str) -> Option<String> {
+    let value: Value = serde_json::from_str(json).ok()?;
+    value.get(MARK)?.get("head")?.as_str().map(str::to_owned)
+}
+
+type Fields<'a> = BTreeMap<String, Part<'a>>;
+
+type Stage = fn(&str, &mut Part<'_>);
+
+/// A field's value, parsed only where it may have to be cut.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Part<'a> {
+    Text(&'a RawValue),
+    Calls(Vec<Fields<'a>>),
+    Parsed(Value),
+}
+
+fn read(payload: &str) -> Option<Fields<'_>> {
+    let texts: BTreeMap<String, &RawValue> = serde_json::from_str(payload).ok()?;
+    let part = |(name, text): (String, _)| {
+        let calls = (name == "tool_calls").then(|| calls(text)).flatten();
+        (name, calls.unwrap_or(Part::Text(text)))
+    };
+    Some(texts.into_iter().map(part).collect())
+}
+
+fn calls(text: &RawValue) -> Option<Part<'_>> {
+    let calls: Vec<BTreeMap<String, &RawValue>> = serde_json::from_str(text.get()).ok()?;
+    let fields =
+        |call: BTreeMap<_, _>| call.into_iter().map(|(name, text)| (name, Part::Text(text))).collect();
+    Some(Part::Calls(calls.into_iter().map(fields).collect()))
+}
+
+/// Visits every field that may be cut, of the payload and of its calls.
+fn each(fields: &mut Fields<'_>, visit: &mut dyn FnMut(&str, &mut Part<'_>)) {
+    for (name, part) in fields.iter_mut().filter(|(name, _)| !KEPT.contains(&name.as_str())) {
+        match part {
+            Part::Calls(calls) => calls.iter_mut().for_each(|call| each(call, visit)),
+            Part::Text(_) | Part::Parsed(_) => visit(name, part),
         }
     }
 }
 
-/// Visits every string below a value, and every cut string as a whole.
+impl Part<'_> {
+    /// Cuts every string over `longest` bytes; whether there was one. What no parser of ours holds, being nested too
+    /// deep, is cut as a whole.
+    fn shorten(&mut self, longest: usize, keep: usize) -> bool {
+        let mut changed = false;
+        if let Self::Text(text) = self
+            && text.get().len() > longest
+        {
+            let parsed = json::read(text.get());
+            changed = parsed.is_none();
+            *self = Self::Parsed(parsed.unwrap_or_else(|| marked(text.get(), keep)));
+        }
+        if let Self::Parsed(value) = self {
+            strings(value, &mut |v| changed |= shorten(v, longest, keep));
+        }
+        changed
+    }
+
+    /// Cuts the whole value's JSON where it is still over `longest` bytes.
+    fn shorten_whole(&mut self, longest: usize, keep: usize) {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        if text.len() > longest {
+            *self = Self::Parsed(marked(&text, keep));
+        }
+    }
+
+    /// Leaves only a response's `usage`.
+    fn keep_usage(&mut self) {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        let usage = serde_json::from_str::<Response<'_>>(&text).ok().and_then(|r| r.usage);
+        let usage = usage.filter(|u| u.get().len() <= SMALL_USAGE_BYTES).and_then(|u| json::read(u.get()));
+        *self = Self::Parsed(usage.map_or(Value::Null, |usage: Value| json!({ "usage": usage })));
+    }
+}
+
+#[derive(Deserialize)]
+struct Response<'a> {
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+/// Visits every string below a value, and everything cut as a whole.
 fn strings(value: &mut Value, visit: &mut dyn FnMut(&mut Value)) {
     match value {
         Value::String(_) => visit(value),
-        Value::Object(fields) if fields.len() == 1 && fields.contains_key(MARK) => visit(value),
+        Value::Object(_) if is_mark(value) => visit(value),
         Value::Object(fields) => fields.values_mut().for_each(|v| strings(v, visit)),
         Value::Array(items) => items.iter_mut().for_each(|v| strings(v, visit)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
+fn is_mark(value: &Value) -> bool {
+    value.as_object().is_some_and(|fields| fields.len() == 1 && fields.contains_key(MARK))
+}
+
 /// Cuts a string over `longest` bytes to `keep` bytes at either end, or a cut one further.
 fn shorten(value: &mut Value, longest: usize, keep: usize) -> bool {
     match value {
         Value::String(text) if text.len() > longest => {
-            let hash = format!("{:032x}", xxh3_128(text.as_bytes()));
-            *value = json!({ MARK: {
-                "head": head(text, keep), "tail": tail(text, keep), "bytes": text.len(), "xxh3_128": hash,
-            } });
+            *value = marked(text, keep);
             true
         }
         Value::Object(fields) => {
@@ -114,6 +198,14 @@ fn shorten(value: &mut Value, longest: usize, keep: usize) -> bool {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => false,
     }
+}
+
+/// What stands for a text that was cut: its ends, its length and its hash.
+fn marked(text: &str, keep: usize) -> Value {
+    let hash = format!("{:032x}", xxh3_128(text.as_bytes()));
+    json!({ MARK: {
+        "head": head(text, keep), "tail": tail(text, keep), "bytes": text.len(), "xxh3_128": hash,
+    } })
 }
 
 fn head(text: &str, bytes: usize) -> &str {
@@ -130,26 +222,6 @@ fn tail(text: &str, bytes: usize) -> &str {
         start += 1;
     }
     &text[start..]
-}
-
-fn without_responses(fields: &mut Map<String, Value>) {
-    let shrink = |holder: &mut Map<String, Value>| {
-        for name in ["tool_response", "response"] {
-            if let Some(response) = holder.get_mut(name) {
-                let usage = response.get("usage").filter(|u| u.to_string().len() <= SMALL_USAGE_BYTES);
-                *response = usage.map_or(Value::Null, |usage| json!({ "usage": usage }));
-            }
-        }
-    };
-    shrink(fields);
-    let calls = fields.get_mut("tool_calls").and_then(Value::as_array_mut);
-    calls.into_iter().flatten().filter_map(Value::as_object_mut).for_each(shrink);
-}
-
-/// The head of a cut string, if `json` is one.
-pub fn head_of(json: &str) -> Option<String> {
-    let value: Value = serde_json::from_str(json).ok()?;
-    value.get(MARK)?.get("head")?.as_str().map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -15,10 +15,18 @@ use crate::{MIN_VERSION, ProtocolError, VERSION, codec};
 /// How long to wait before a connection that a full backlog refused is tried again.
 const AGAIN: Duration = Duration::from_millis(2);
 
+/// Two frames of this size fit every platform's socket buffer, so that sending one cannot block.
+const SMALL_FRAME_BYTES: usize = 4 * 1024;
+
+/// How much is read at once: an answer is far smaller.
+const CHUNK_BYTES: usize = 4 * 1024;
+
 /// A connection to the daemon.
 #[derive(Debug)]
 pub struct Connection {
     stream: Stream,
+    /// What came and is not a whole message yet.
+    received: Vec<u8>,
 }
 
 impl Connection {
@@ -38,46 +46,68 @@ impl Connection {
     }
 
     fn try_open(path: &Path, frame: &[u8], deadline: Instant) -> io::Result<Self> {
-        let left = remaining(deadline)?;
+        let wait_mode = ConnectWaitMode::Timeout(remaining(deadline)?);
         let name = path.to_fs_name::<GenericFilePath>()?;
-        let stream =
-            ConnectOptions::new().name(name).wait_mode(ConnectWaitMode::Timeout(left)).connect_sync()?;
-        // Most frames fit the socket's buffer, so that the time-out for sending never comes into play.
-        if frame.len() > 32 * 1024 {
-            stream.set_send_timeout(Some(left))?;
-        }
-        let mut connection = Self { stream };
-        connection.stream.write_all(frame)?;
+        let stream = ConnectOptions::new().name(name).wait_mode(wait_mode).connect_sync()?;
+        let mut connection = Self { stream, received: Vec::new() };
+        connection.write_all(frame, deadline)?;
         Ok(connection)
     }
 
-    /// Sends another frame on this connection.
+    /// Sends another frame on this connection, whole, before `deadline`.
     ///
     /// # Errors
     /// [`ProtocolError::Io`].
-    pub fn send(&mut self, frame: &[u8]) -> Result<(), ProtocolError> {
-        Ok(self.stream.write_all(frame)?)
+    pub fn send(&mut self, frame: &[u8], deadline: Instant) -> Result<(), ProtocolError> {
+        Ok(self.write_all(frame, deadline)?)
     }
 
-    /// Receives one whole message before `deadline`.
+    /// Receives one whole message before `deadline`. What came of a message until then is kept for the next call.
     ///
     /// # Errors
     /// [`ProtocolError`]; `TimedOut` at the deadline, `UnexpectedEof` where the daemon hung up.
     pub fn receive(&mut self, deadline: Instant) -> Result<FromDaemon, ProtocolError> {
-        let mut header = [0; HEADER_BYTES];
-        self.read_exact(&mut header, deadline)?;
-        let length = Header::decode(header)?.length;
-        let mut body = vec![0; length as usize];
-        self.read_exact(&mut body, deadline)?;
-        codec::message(&body)
+        loop {
+            if let Some(message) = self.take_message()? {
+                return Ok(message);
+            }
+            self.read_some(deadline)?;
+        }
     }
 
-    fn read_exact(&mut self, mut buffer: &mut [u8], deadline: Instant) -> io::Result<()> {
-        while !buffer.is_empty() {
-            self.stream.set_recv_timeout(Some(remaining(deadline)?))?;
-            match self.stream.read(buffer) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(n) => buffer = &mut buffer[n..],
+    fn take_message(&mut self) -> Result<Option<FromDaemon>, ProtocolError> {
+        let Some(header) = self.received.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
+        let end = HEADER_BYTES + Header::decode(*header)?.length as usize;
+        let Some(body) = self.received.get(HEADER_BYTES..end) else { return Ok(None) };
+        let message = codec::message(body)?;
+        self.received.drain(..end);
+        Ok(Some(message))
+    }
+
+    fn read_some(&mut self, deadline: Instant) -> io::Result<()> {
+        let mut chunk = [0; CHUNK_BYTES];
+        self.stream.set_recv_timeout(Some(remaining(deadline)?))?;
+        match self.stream.read(&mut chunk) {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                self.received.extend_from_slice(&chunk[..n]);
+                Ok(())
+            }
+            Err(e) if e.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => Err(ErrorKind::TimedOut.into()),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn write_all(&mut self, mut rest: &[u8], deadline: Instant) -> io::Result<()> {
+        let can_block = rest.len() > SMALL_FRAME_BYTES;
+        while !rest.is_empty() {
+            if can_block {
+                self.stream.set_send_timeout(Some(remaining(deadline)?))?;
+            }
+            match self.stream.write(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(n) => rest = &rest[n..],
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Err(ErrorKind::TimedOut.into()),
                 Err(e) => return Err(e),
@@ -111,7 +141,7 @@ pub fn exchange(
     let Some(version) = common_version(min, max) else {
         return Err(ProtocolError::Version { found: max, min: MIN_VERSION, max: VERSION });
     };
-    connection.send(&codec::frame_as(version, message)?)?;
+    connection.send(&codec::frame_as(version, message)?, deadline)?;
     let answer = connection.receive(deadline)?;
     Ok((connection, answer))
 }

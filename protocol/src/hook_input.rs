@@ -4,6 +4,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::json;
+
 /// A hook event of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Event {
@@ -240,7 +242,7 @@ impl<'a> HookInput<'a> {
 
 /// A string where there is one; anything else counts as absent.
 fn string(raw: Option<&RawValue>) -> Option<String> {
-    serde_json::from_str(raw?.get()).ok()
+    json::read(raw?.get())
 }
 
 /// The prompt may be a cut string, so its beginning is looked for in the text of either form.

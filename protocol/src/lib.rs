@@ -11,6 +11,7 @@ pub mod endpoint;
 pub mod error;
 pub mod frame;
 pub mod hook_input;
+mod json;
 pub mod marker;
 pub mod message;
 pub mod paths;
