@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 
 use crate::process::{Finished, Running};
-use crate::reply::{Alerts, Budget, Budgets, Hold, SessionShow, Verdicts, Waiting};
+use crate::reply::{Alerts, Budget, Budgets, Hold, SessionShow, Sessions, Verdicts, Waiting};
 use crate::wait;
 use crate::world::World;
 
@@ -78,7 +78,7 @@ impl<'a> Bursar<'a> {
         // A killed daemon leaves its file; what counts is the new one's.
         let old = fs::metadata(&ready).and_then(|file| file.modified()).ok();
         let mut command = self.command(&["daemon"]);
-        command.env("RUST_LOG", "info");
+        command.env("BURSAR_LOG", "info");
         let mut daemon = Running::start(command, "the daemon");
         let is_new = || fs::metadata(&ready).and_then(|file| file.modified()).is_ok_and(|at| Some(at) != old);
         wait::until_true("the daemon's ready file", READY_LIMIT, || {
@@ -185,6 +185,13 @@ impl<'a> Bursar<'a> {
     #[track_caller]
     pub fn session(&self, id: &str) -> SessionShow {
         self.json(&["sessions", "show", id])
+    }
+
+    /// The sessions; with `ended` those that ended too.
+    #[track_caller]
+    pub fn sessions(&self, ended: bool) -> Vec<SessionShow> {
+        let args: &[&str] = if ended { &["sessions", "--all"] } else { &["sessions"] };
+        self.json::<Sessions>(args).sessions
     }
 
     /// A budget, if there is one of this id.

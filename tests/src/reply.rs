@@ -35,9 +35,20 @@ impl From<ModelUsage> for Tokens {
     }
 }
 
+/// `bursar sessions`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Sessions {
+    /// The sessions.
+    pub sessions: Vec<SessionShow>,
+}
+
 /// `bursar sessions show ID`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct SessionShow {
+    /// Its id.
+    pub session_id: String,
+    /// `live`, `held` or `ended`.
+    pub state: String,
     /// All agents and models together.
     pub usage: Tokens,
     /// By model.
