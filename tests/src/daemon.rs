@@ -181,6 +181,16 @@ impl<'a> Bursar<'a> {
         wait::until_true("nobody held any more", SOON, || self.holds().is_empty());
     }
 
+    /// Waits until a hold has ended, and says how.
+    #[track_caller]
+    pub fn how_it_ended(&self, hold_id: u64) -> String {
+        wait::until("the end of a hold", SOON, || {
+            let holds = self.json::<Waiting>(&["waiting", "--all"]).holds;
+            let hold = holds.into_iter().find(|hold| hold.hold_id == hold_id);
+            hold.map(|hold| hold.state).filter(|state| state != "waiting")
+        })
+    }
+
     /// All that is known of a session.
     #[track_caller]
     pub fn session(&self, id: &str) -> SessionShow {

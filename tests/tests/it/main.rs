@@ -4,3 +4,4 @@ mod common;
 mod counting;
 mod harness;
 mod harness_terminal;
+mod limits;
