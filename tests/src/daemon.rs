@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
@@ -16,6 +17,7 @@ const READY_LIMIT: Duration = Duration::from_secs(15);
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 /// Two releases of a hold, a transcript's lag, and a slow machine.
 const SOON: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(20);
 
 /// Where the programs under test are: `BURSAR_TEST_BIN_DIR`, else where Cargo put them beside this test.
 pub fn built_binaries() -> PathBuf {
@@ -171,8 +173,14 @@ impl<'a> Bursar<'a> {
     /// Waits until exactly one agent stands still.
     #[track_caller]
     pub fn wait_for_hold(&self) -> Hold {
-        let what = "one agent that is held";
-        wait::until(what, SOON, || self.holds().into_iter().next())
+        let since = Instant::now();
+        loop {
+            if let Some(hold) = self.holds().into_iter().next() {
+                return hold;
+            }
+            assert!(since.elapsed() < SOON, "nobody is held; the last verdicts:\n{}", self.verdicts_text());
+            sleep(POLL);
+        }
     }
 
     /// Waits until nobody stands still.
@@ -210,6 +218,15 @@ impl<'a> Bursar<'a> {
         self.json::<Budgets>(&["budget", "list"]).budgets.into_iter().find(|budget| budget.budget_id == id)
     }
 
+    /// Waits until one budget has this status, without asking for its session: that alone would make it read.
+    #[track_caller]
+    pub fn wait_for_status(&self, status: &str) -> Budget {
+        wait::until(&format!("a budget that is {status}"), SOON, || {
+            let budgets = self.json::<Budgets>(&["budget", "list"]).budgets;
+            budgets.into_iter().find(|budget| budget.status == status)
+        })
+    }
+
     /// Grants tokens.
     #[track_caller]
     pub fn extend(&self, budget_id: &str, tokens: u64) {
@@ -236,6 +253,11 @@ impl<'a> Bursar<'a> {
     #[track_caller]
     pub fn alerts(&self) -> Alerts {
         self.json(&["alerts", "list"])
+    }
+
+    fn verdicts_text(&self) -> String {
+        let finished = self.run(&["hooks"]);
+        finished.stdout + &finished.stderr
     }
 
     /// The last verdicts.

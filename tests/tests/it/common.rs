@@ -1,6 +1,8 @@
 //! What several modules need.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bursar_tests::api::{Kind, RequestLog, Usage};
@@ -9,6 +11,7 @@ use bursar_tests::daemon::Bursar;
 use bursar_tests::recorder::Recorder;
 use bursar_tests::reply::Tokens;
 use bursar_tests::settings::Settings;
+use bursar_tests::wait;
 use bursar_tests::world::World;
 
 /// For what comes by itself, on a slow machine.
@@ -75,4 +78,30 @@ pub(crate) fn recorded() -> (World, Recorder) {
     let recorder = Recorder::new(world.root(), "recorder");
     recorder.register(Settings::new()).write(&world.settings());
     (world, recorder)
+}
+
+/// A shell command that runs until the test ends it.
+pub(crate) struct SlowCall {
+    runs: PathBuf,
+    goes: PathBuf,
+}
+
+impl SlowCall {
+    pub(crate) fn new(world: &World) -> Self {
+        Self { runs: world.root().join("slow-runs"), goes: world.root().join("slow-ends") }
+    }
+
+    pub(crate) fn command(&self) -> String {
+        let (runs, goes) = (self.runs.display(), self.goes.display());
+        format!("touch {runs}; until [ -e {goes} ]; do sleep 0.05; done")
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_until_it_runs(&self) {
+        wait::until_true("the slow call's start", SOON, || self.runs.exists());
+    }
+
+    pub(crate) fn end(&self) {
+        fs::write(&self.goes, "").expect("the slow call's end");
+    }
 }

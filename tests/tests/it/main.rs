@@ -4,4 +4,5 @@ mod common;
 mod counting;
 mod harness;
 mod harness_terminal;
+mod holds;
 mod limits;
