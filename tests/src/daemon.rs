@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 
 use crate::process::{Finished, Running};
-use crate::reply::{Alerts, Budget, Budgets, Hold, SessionShow, Sessions, Verdicts, Waiting};
+use crate::reply::{Alerts, Budget, Budgets, Hold, SessionShow, Sessions, Status, Verdicts, Waiting};
 use crate::wait;
 use crate::world::World;
 
@@ -162,6 +162,12 @@ impl<'a> Bursar<'a> {
                 panic!("bursar {args:?} answered what tests cannot read ({error}): {}", finished.stdout)
             }
         }
+    }
+
+    /// What the daemon says of itself.
+    #[track_caller]
+    pub fn status(&self) -> Status {
+        self.json(&["status"])
     }
 
     /// Who stands still.

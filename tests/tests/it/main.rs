@@ -1,5 +1,6 @@
 //! Whole-system tests. Each drives the real Claude Code client against a scripted Messages API.
 
+mod away;
 mod common;
 mod counting;
 mod harness;
