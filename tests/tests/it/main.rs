@@ -7,3 +7,5 @@ mod harness;
 mod harness_terminal;
 mod holds;
 mod limits;
+mod others;
+mod subagents;
