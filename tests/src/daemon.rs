@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
+use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 
-use crate::process::{Finished, Running};
+use crate::process::{Finished, Running, kill_group};
 use crate::reply::{Alerts, Budget, Budgets, Hold, SessionShow, Sessions, Status, Verdicts, Waiting};
 use crate::wait;
 use crate::world::World;
@@ -38,6 +38,19 @@ pub struct Bursar<'a> {
     binaries: PathBuf,
     config: Vec<(String, String)>,
     daemon: Option<Running>,
+    /// One may run in the background, which is nobody's child.
+    detached: bool,
+}
+
+impl Drop for Bursar<'_> {
+    fn drop(&mut self) {
+        if self.detached
+            && let Ok(text) = fs::read_to_string(self.world.bursar_home().join("ready"))
+            && let Ok(pid) = text.trim().parse()
+        {
+            kill_group(pid);
+        }
+    }
 }
 
 impl<'a> Bursar<'a> {
@@ -54,7 +67,7 @@ impl<'a> Bursar<'a> {
             );
         }
         let config = config.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-        Self { world, binaries, config, daemon: None }
+        Self { world, binaries, config, daemon: None, detached: false }
     }
 
     /// Bursar installed into the world's settings, its daemon running.
@@ -111,6 +124,19 @@ impl<'a> Bursar<'a> {
         }
     }
 
+    /// Puts a daemon in the background in the place of the one that serves, as `make up` does.
+    #[track_caller]
+    pub fn detach_and_replace(&mut self) {
+        let old = self.daemon.take();
+        // Whoever started a daemon must wait for its end, or its process is never gone.
+        let waiter = old.map(|old| spawn(move || old.wait(COMMAND_LIMIT)));
+        self.detached = true;
+        self.done(&["daemon", "--detach", "--replace"]);
+        if let Some(waiter) = waiter {
+            waiter.join().expect("the old daemon's end");
+        }
+    }
+
     /// Freezes the daemon: it has its socket and does not answer.
     pub fn freeze(&self) {
         self.daemon.iter().for_each(|daemon| daemon.signal(Signal::STOP));
@@ -123,7 +149,9 @@ impl<'a> Bursar<'a> {
 
     /// Puts other files in the place of the programs, as a new build does: the old ones are gone.
     pub fn replace_binaries(&mut self) {
-        let place = self.world.root().join("new-build");
+        let is_free = |place: &PathBuf| !place.exists();
+        let mut places = (1..).map(|n| self.world.root().join(format!("build-{n}")));
+        let place = places.find(is_free).unwrap_or_default();
         fs::create_dir_all(&place).expect("a folder for the new build");
         for name in ["bursar", "bursar-hook"] {
             fs::copy(self.binaries.join(name), place.join(name)).expect("a copy of the program");

@@ -9,3 +9,4 @@ mod holds;
 mod limits;
 mod others;
 mod subagents;
+mod upgrade;
