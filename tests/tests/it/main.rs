@@ -9,4 +9,5 @@ mod holds;
 mod limits;
 mod others;
 mod subagents;
+mod terminal;
 mod upgrade;
