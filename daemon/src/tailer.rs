@@ -181,11 +181,12 @@ impl Tailer {
         })
     }
 
-    /// At start-up: everything that was not ended is read before anybody is served.
+    /// At start-up: every known session is read before anybody is served. Those that ended too: they may have been
+    /// resumed while no daemon served.
     pub async fn catch_up(&self) {
         let all: Vec<(SessionId, PathBuf)> = self.host.look(|state| {
-            let open = state.sessions.values().filter(|s| s.ended.is_none());
-            open.filter_map(|s| Some((s.id.clone(), PathBuf::from(s.transcript.as_ref()?)))).collect()
+            let known = state.sessions.values();
+            known.filter_map(|s| Some((s.id.clone(), PathBuf::from(s.transcript.as_ref()?)))).collect()
         });
         for (session, transcript) in all {
             self.read_session(&session, &transcript).await;

@@ -45,6 +45,12 @@ pub fn answer(event: Event, seed_shape: bool, say: Say<'_>) -> Answer {
             json(text)
         )),
         Say::Allow | Say::Text(_) => Answer::default(),
+        // By `continue` alone the client ends the turn and runs the call that it asked about all the same.
+        Say::Stop(text) if matches!(event, Event::PreToolUse) => printed(format!(
+            r#"{{"continue":false,"stopReason":{},"hookSpecificOutput":{{"hookEventName":"{name}","permissionDecision":"deny","permissionDecisionReason":{}}}}}"#,
+            json(text),
+            json(CALL_NOT_RUN)
+        )),
         Say::Stop(text) => printed(format!(r#"{{"continue":false,"stopReason":{}}}"#, json(text))),
         Say::Refuse(text) => printed(format!(r#"{{"decision":"block","reason":{}}}"#, json(text))),
         Say::Deny(text) => Answer { exit: 2, stdout: String::new(), stderr: text.to_owned() },
@@ -153,6 +159,9 @@ pub fn denied_for_the_model(figures: &Figures) -> String {
     format!("Budget: {} used; this call is refused until a person approves more.", used_of(figures))
 }
 
+/// What the model finds, when it is resumed, in the place of a call that was stopped before it ran.
+pub const CALL_NOT_RUN: &str = "Budget: the limit was reached before this call; it did not run.";
+
 /// The alert's sentence when a session is held.
 pub fn held(figures: &Figures) -> String {
     let id = plain(&figures.budget_id);
@@ -214,4 +223,24 @@ pub fn finish_up_for_the_model(figures: &Figures) -> String {
 /// The alert's sentence when a budget reaches its alert threshold.
 pub fn warned(figures: &Figures) -> String {
     format!("{} has used {}.", plain(&figures.budget_id), used_of(figures))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Say, answer};
+    use crate::hook_input::Event;
+
+    #[test]
+    fn a_stop_ends_the_turn_and_a_call_that_has_not_run_does_not_run() {
+        for event in Event::ALL {
+            let said = answer(event, false, Say::Stop("enough"));
+            let value: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+            assert_eq!(
+                (said.exit, &value["continue"], &value["stopReason"]),
+                (0, &false.into(), &"enough".into())
+            );
+            let decision = &value["hookSpecificOutput"]["permissionDecision"];
+            assert_eq!(decision == "deny", event == Event::PreToolUse, "{event:?}");
+        }
+    }
 }

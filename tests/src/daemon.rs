@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread::{sleep, spawn};
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 
-use crate::process::{Finished, Running};
-use crate::reply::{Alerts, Budget, Budgets, Hold, SessionShow, Verdicts, Waiting};
+use crate::process::{Finished, Running, kill_group};
+use crate::reply::{Alerts, Budget, Budgets, Hold, SessionShow, Sessions, Status, Verdicts, Waiting};
 use crate::wait;
 use crate::world::World;
 
@@ -16,6 +17,7 @@ const READY_LIMIT: Duration = Duration::from_secs(15);
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 /// Two releases of a hold, a transcript's lag, and a slow machine.
 const SOON: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(20);
 
 /// Where the programs under test are: `BURSAR_TEST_BIN_DIR`, else where Cargo put them beside this test.
 pub fn built_binaries() -> PathBuf {
@@ -36,6 +38,19 @@ pub struct Bursar<'a> {
     binaries: PathBuf,
     config: Vec<(String, String)>,
     daemon: Option<Running>,
+    /// One may run in the background, which is nobody's child.
+    detached: bool,
+}
+
+impl Drop for Bursar<'_> {
+    fn drop(&mut self) {
+        if self.detached
+            && let Ok(text) = fs::read_to_string(self.world.bursar_home().join("ready"))
+            && let Ok(pid) = text.trim().parse()
+        {
+            kill_group(pid);
+        }
+    }
 }
 
 impl<'a> Bursar<'a> {
@@ -52,7 +67,7 @@ impl<'a> Bursar<'a> {
             );
         }
         let config = config.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-        Self { world, binaries, config, daemon: None }
+        Self { world, binaries, config, daemon: None, detached: false }
     }
 
     /// Bursar installed into the world's settings, its daemon running.
@@ -78,7 +93,7 @@ impl<'a> Bursar<'a> {
         // A killed daemon leaves its file; what counts is the new one's.
         let old = fs::metadata(&ready).and_then(|file| file.modified()).ok();
         let mut command = self.command(&["daemon"]);
-        command.env("RUST_LOG", "info");
+        command.env("BURSAR_LOG", "info");
         let mut daemon = Running::start(command, "the daemon");
         let is_new = || fs::metadata(&ready).and_then(|file| file.modified()).is_ok_and(|at| Some(at) != old);
         wait::until_true("the daemon's ready file", READY_LIMIT, || {
@@ -109,6 +124,19 @@ impl<'a> Bursar<'a> {
         }
     }
 
+    /// Puts a daemon in the background in the place of the one that serves, as `make up` does.
+    #[track_caller]
+    pub fn detach_and_replace(&mut self) {
+        let old = self.daemon.take();
+        // Whoever started a daemon must wait for its end, or its process is never gone.
+        let waiter = old.map(|old| spawn(move || old.wait(COMMAND_LIMIT)));
+        self.detached = true;
+        self.done(&["daemon", "--detach", "--replace"]);
+        if let Some(waiter) = waiter {
+            waiter.join().expect("the old daemon's end");
+        }
+    }
+
     /// Freezes the daemon: it has its socket and does not answer.
     pub fn freeze(&self) {
         self.daemon.iter().for_each(|daemon| daemon.signal(Signal::STOP));
@@ -121,7 +149,9 @@ impl<'a> Bursar<'a> {
 
     /// Puts other files in the place of the programs, as a new build does: the old ones are gone.
     pub fn replace_binaries(&mut self) {
-        let place = self.world.root().join("new-build");
+        let is_free = |place: &PathBuf| !place.exists();
+        let mut places = (1..).map(|n| self.world.root().join(format!("build-{n}")));
+        let place = places.find(is_free).unwrap_or_default();
         fs::create_dir_all(&place).expect("a folder for the new build");
         for name in ["bursar", "bursar-hook"] {
             fs::copy(self.binaries.join(name), place.join(name)).expect("a copy of the program");
@@ -162,6 +192,12 @@ impl<'a> Bursar<'a> {
         }
     }
 
+    /// What the daemon says of itself.
+    #[track_caller]
+    pub fn status(&self) -> Status {
+        self.json(&["status"])
+    }
+
     /// Who stands still.
     #[track_caller]
     pub fn holds(&self) -> Vec<Hold> {
@@ -171,8 +207,14 @@ impl<'a> Bursar<'a> {
     /// Waits until exactly one agent stands still.
     #[track_caller]
     pub fn wait_for_hold(&self) -> Hold {
-        let what = "one agent that is held";
-        wait::until(what, SOON, || self.holds().into_iter().next())
+        let since = Instant::now();
+        loop {
+            if let Some(hold) = self.holds().into_iter().next() {
+                return hold;
+            }
+            assert!(since.elapsed() < SOON, "nobody is held; the last verdicts:\n{}", self.verdicts_text());
+            sleep(POLL);
+        }
     }
 
     /// Waits until nobody stands still.
@@ -181,16 +223,42 @@ impl<'a> Bursar<'a> {
         wait::until_true("nobody held any more", SOON, || self.holds().is_empty());
     }
 
+    /// Waits until a hold has ended, and says how.
+    #[track_caller]
+    pub fn how_it_ended(&self, hold_id: u64) -> String {
+        wait::until("the end of a hold", SOON, || {
+            let holds = self.json::<Waiting>(&["waiting", "--all"]).holds;
+            let hold = holds.into_iter().find(|hold| hold.hold_id == hold_id);
+            hold.map(|hold| hold.state).filter(|state| state != "waiting")
+        })
+    }
+
     /// All that is known of a session.
     #[track_caller]
     pub fn session(&self, id: &str) -> SessionShow {
         self.json(&["sessions", "show", id])
     }
 
+    /// The sessions; with `ended` those that ended too.
+    #[track_caller]
+    pub fn sessions(&self, ended: bool) -> Vec<SessionShow> {
+        let args: &[&str] = if ended { &["sessions", "--all"] } else { &["sessions"] };
+        self.json::<Sessions>(args).sessions
+    }
+
     /// A budget, if there is one of this id.
     #[track_caller]
     pub fn budget(&self, id: &str) -> Option<Budget> {
         self.json::<Budgets>(&["budget", "list"]).budgets.into_iter().find(|budget| budget.budget_id == id)
+    }
+
+    /// Waits until one budget has this status, without asking for its session: that alone would make it read.
+    #[track_caller]
+    pub fn wait_for_status(&self, status: &str) -> Budget {
+        wait::until(&format!("a budget that is {status}"), SOON, || {
+            let budgets = self.json::<Budgets>(&["budget", "list"]).budgets;
+            budgets.into_iter().find(|budget| budget.status == status)
+        })
     }
 
     /// Grants tokens.
@@ -219,6 +287,11 @@ impl<'a> Bursar<'a> {
     #[track_caller]
     pub fn alerts(&self) -> Alerts {
         self.json(&["alerts", "list"])
+    }
+
+    fn verdicts_text(&self) -> String {
+        let finished = self.run(&["hooks"]);
+        finished.stdout + &finished.stderr
     }
 
     /// The last verdicts.

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
 use tempfile::TempDir;
 
 /// What a finished process left behind.
@@ -135,6 +135,11 @@ pub(crate) fn kill_group(leader: u32) {
     if let Some(pid) = pid_of(leader) {
         let _ = kill_process_group(pid, Signal::KILL);
     }
+}
+
+/// Whether a process is there.
+pub fn is_alive(pid: u32) -> bool {
+    pid_of(pid).is_some_and(|pid| test_kill_process(pid).is_ok())
 }
 
 fn pid_of(pid: u32) -> Option<Pid> {

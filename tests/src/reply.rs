@@ -35,9 +35,37 @@ impl From<ModelUsage> for Tokens {
     }
 }
 
+/// `bursar status`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Status {
+    /// The daemon's process.
+    pub pid: u32,
+    /// `enforce` or `observe`.
+    pub mode: String,
+    /// `locked` or `unprotected`.
+    pub operator: String,
+    /// Hooks with malformed input since the start.
+    pub malformed: u64,
+    /// Hooks that were let through without a daemon.
+    pub failed_open: u64,
+    /// Batches whose message did not stand in the transcript in time.
+    pub transcript_late: u64,
+}
+
+/// `bursar sessions`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Sessions {
+    /// The sessions.
+    pub sessions: Vec<SessionShow>,
+}
+
 /// `bursar sessions show ID`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct SessionShow {
+    /// Its id.
+    pub session_id: String,
+    /// `live`, `held` or `ended`.
+    pub state: String,
     /// All agents and models together.
     pub usage: Tokens,
     /// By model.

@@ -9,7 +9,8 @@ use serde_json::json;
 
 use crate::api::ScriptedApi;
 use crate::client::{binary, client_environment};
-use crate::process::{Running, kill_group};
+use crate::process::{Running, is_alive, kill_group};
+use crate::wait;
 use crate::world::World;
 
 const TMUX_LIMIT: Duration = Duration::from_secs(10);
@@ -47,6 +48,13 @@ impl<'a> Terminal<'a> {
         let terminal = Self { world, pane_pid };
         terminal.wait_for("❯", START_LIMIT);
         terminal
+    }
+
+    /// Closes it as a person closes a window: the client is told, and ends by itself.
+    #[track_caller]
+    pub fn close(self) {
+        tmux(self.world, &["kill-server"]);
+        wait::until_true("the client's end", TMUX_LIMIT, || !is_alive(self.pane_pid));
     }
 
     /// What stands on the screen.

@@ -147,10 +147,12 @@ pub async fn resume(service: &Arc<Service>, id: HoldId) -> Outcome {
             let verdict = service.host.look(|state| bursar_engine::decide::released(state, &hold));
             Outcome::Answer(worded(event, false, &verdict))
         }
-        // A hold that no store knows: its state was wiped. The agent stays stopped; a human resumes it.
+        // A hold that no store knows: its state was wiped. The agent stays stopped; a human resumes it. Which event it
+        // was is not known either: `decision` keeps a call from running and a prompt from being sent, and says nothing
+        // to the others.
         _ => Outcome::Answer(FromDaemon::Answer {
             exit: 0,
-            stdout: r#"{"continue":false,"stopReason":"Stopped: the daemon that held this session is gone, and its state with it. Go on with `claude --resume`."}"#.to_owned(),
+            stdout: r#"{"continue":false,"stopReason":"Stopped: the daemon that held this session is gone, and its state with it. Go on with `claude --resume`.","decision":"block","reason":"Stopped: the daemon that held this session is gone."}"#.to_owned(),
             stderr: String::new(),
         }),
     }

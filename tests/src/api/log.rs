@@ -52,15 +52,21 @@ impl Entry {
     /// Whether `text` stands anywhere in the request.
     #[must_use]
     pub fn carries(&self, text: &str) -> bool {
-        fn search(value: &Value, text: &str) -> bool {
+        self.times(text) > 0
+    }
+
+    /// How often `text` stands in the request.
+    #[must_use]
+    pub fn times(&self, text: &str) -> usize {
+        fn count(value: &Value, text: &str) -> usize {
             match value {
-                Value::String(found) => found.contains(text),
-                Value::Array(items) => items.iter().any(|item| search(item, text)),
-                Value::Object(fields) => fields.values().any(|field| search(field, text)),
-                _ => false,
+                Value::String(found) => found.matches(text).count(),
+                Value::Array(items) => items.iter().map(|item| count(item, text)).sum(),
+                Value::Object(fields) => fields.values().map(|field| count(field, text)).sum(),
+                _ => 0,
             }
         }
-        search(&self.body, text)
+        count(&self.body, text)
     }
 }
 

@@ -1,5 +1,13 @@
 //! Whole-system tests. Each drives the real Claude Code client against a scripted Messages API.
 
+mod away;
 mod common;
+mod counting;
 mod harness;
 mod harness_terminal;
+mod holds;
+mod limits;
+mod others;
+mod subagents;
+mod terminal;
+mod upgrade;
