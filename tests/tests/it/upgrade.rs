@@ -40,7 +40,7 @@ fn a_hold_outlives(mut replace: impl FnMut(&mut Bursar<'_>)) {
         wait_until_it_is_back(&bursar, &hold);
         api.log().assert_silent_for(WATCH, "held over the replacement");
         assert!(run.is_running());
-        assert_eq!(bursar.holds(), [hold.clone()], "the same hold, with its old start");
+        assert_eq!(bursar.holds(), std::slice::from_ref(&hold), "the same hold, with its old start");
         assert_eq!(bursar.json::<serde_json::Value>(&["budget", "list"]), budgets);
     }
     assert_eq!(api.log().count(), 2);

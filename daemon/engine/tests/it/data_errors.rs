@@ -70,7 +70,7 @@ fn every_refused_act_has_its_word_its_status_and_its_object() {
     let none = || json!({});
     let rows: [(OperatorError, &str, u16, Value, &str); 8] = [
         (OperatorError::NotFound("budget task:t1".to_owned()), "not_found", 404, none(), "task:t1"),
-        (OperatorError::NobodyWaits, "nobody_waits", 409, none(), "name the budget"),
+        (OperatorError::NobodyWaits, "nobody_waits", 409, none(), "nobody waits"),
         (
             OperatorError::Several(vec![budget(), bid("session:s1")]),
             "ambiguous",
