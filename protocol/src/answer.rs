@@ -131,25 +131,21 @@ pub fn warning_for_the_model(figures: &Figures, ends: bool) -> String {
 
 /// The text for the person (and, where a call is denied, the model) when something is shut.
 pub fn shut(figures: &Figures, why: Why) -> String {
-    let id = plain(&figures.budget_id);
+    let Named { name, id, session } = named(&figures.budget_id);
     let used = used_of(figures);
     match why {
-        Why::Paused => format!("Paused: {id} has used {used}. Approve with `bursar extend {id} +100k`."),
-        Why::Exhausted => {
-            format!(
-                "Stopped: {id} has used {used}, past its hard limit. Approve with `bursar extend {id} +100k`."
-            )
-        }
-        Why::Declined => {
-            format!(
-                "Stopped: an operator declined more for {id} ({used} used). `bursar extend {id} +100k` reopens it."
-            )
-        }
+        Why::Paused => format!("Paused: {name} has used {used}. Approve with `bursar extend {id} +100k`."),
+        Why::Exhausted => format!(
+            "Stopped: {name} has used {used}, past its hard limit. Approve with `bursar extend {id} +100k`."
+        ),
+        Why::Declined => format!(
+            "Stopped: an operator declined more for {name} ({used} used). `bursar extend {id} +100k` reopens it."
+        ),
         Why::RanOut => format!(
-            "Stopped: {id} has used {used} and nobody answered in time. Approve with `bursar extend {id} +100k`, then go on with `claude --resume`."
+            "Stopped: {name} has used {used} and nobody answered in time. Approve with `bursar extend {id} +100k`, then go on with `claude --resume{session}`."
         ),
         Why::TooManyUnattended => format!(
-            "Stopped: {id} has used {used}, and this host holds no more unattended sessions. Approve with `bursar extend {id} +100k`."
+            "Stopped: {name} has used {used}, and this host holds no more unattended sessions. Approve with `bursar extend {id} +100k`."
         ),
     }
 }
@@ -164,8 +160,8 @@ pub const CALL_NOT_RUN: &str = "Budget: the limit was reached before this call; 
 
 /// The alert's sentence when a session is held.
 pub fn held(figures: &Figures) -> String {
-    let id = plain(&figures.budget_id);
-    format!("Held: {id} has used {}. Approve with `bursar extend {id} +100k`.", used_of(figures))
+    let Named { name, id, .. } = named(&figures.budget_id);
+    format!("Held: {name} has used {}. Approve with `bursar extend {id} +100k`.", used_of(figures))
 }
 
 /// What the person reads at a session's start while the daemon is away.
@@ -175,7 +171,15 @@ pub const AWAY_AT_START: &str =
 /// What is said where a session was paused and the daemon is away.
 pub const AWAY_AND_SHUT: &str = "Bursar is not running and this session is paused. Start it with `bursar daemon`, then answer with `bursar waiting`.";
 
-/// What is said to a hook that takes up a hold which no store knows: its state was wiped, and a human goes on.
+/// The answer to a hook that takes up a hold which no store knows: its state was wiped, and a human goes on. Which event
+/// it was is not known either: `decision` keeps a call from running and a prompt from being sent, and means nothing to the
+/// others.
+pub fn hold_unknown() -> Answer {
+    let text = json(HOLD_UNKNOWN);
+    printed(format!(r#"{{"continue":false,"stopReason":{text},"decision":"block","reason":{text}}}"#))
+}
+
+/// What is said to such a hook.
 pub const HOLD_UNKNOWN: &str = "Stopped: the daemon that held this session is gone, and its state with it. Go on with `claude --resume`.";
 
 fn used_of(figures: &Figures) -> String {
@@ -207,9 +211,37 @@ pub fn dollars(micro_usd: u64) -> String {
     format!("${}.{:02}", grouped(cents / 100), cents % 100)
 }
 
-/// An id with only what ids are made of, so that no name can carry a sentence into a text.
-fn plain(id: &str) -> String {
-    id.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':')).take(140).collect()
+/// A budget as people read it, and as commands take it.
+struct Named {
+    /// `session 2a0a8f55`, `task build`.
+    name: String,
+    /// As short as commands take it: `2a0a8f55`, `task:build`.
+    id: String,
+    /// A blank and the session's whole id; nothing where it is no session's.
+    session: String,
+}
+
+/// Only what ids are made of, so that no name can carry a sentence into a text. A session's UUID is cut to its first
+/// part, which tells sessions apart; commands take it so.
+fn named(id: &str) -> Named {
+    let is_of_id = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    let whole: String = id.chars().filter(is_of_id).take(140).collect();
+    match whole.split_once(':') {
+        Some(("session", name)) => {
+            let is_uuid = name.len() == 36 && name.as_bytes().get(8) == Some(&b'-');
+            let short = if is_uuid { name.get(..8).unwrap_or(name) } else { name };
+            Named { name: format!("session {short}"), id: short.to_owned(), session: format!(" {name}") }
+        }
+        Some((kind, name)) => {
+            Named { name: format!("{kind} {name}"), id: whole.clone(), session: String::new() }
+        }
+        None => Named { name: whole.clone(), id: whole, session: String::new() },
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|c| c.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
 }
 
 /// The text for the model when an operator gave what it takes to finish.
@@ -222,7 +254,7 @@ pub fn finish_up_for_the_model(figures: &Figures) -> String {
 
 /// The alert's sentence when a budget reaches its alert threshold.
 pub fn warned(figures: &Figures) -> String {
-    format!("{} has used {}.", plain(&figures.budget_id), used_of(figures))
+    format!("{} has used {}.", capital(&named(&figures.budget_id).name), used_of(figures))
 }
 
 #[cfg(test)]

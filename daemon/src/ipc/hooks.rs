@@ -9,6 +9,7 @@ use bursar_engine::decide::Reply;
 use bursar_engine::ids::{AgentKey, HoldId};
 use bursar_engine::table::{Cell, HookEvent};
 use bursar_engine::verdict::Verdict;
+use bursar_protocol::answer::{self, Answer};
 use bursar_protocol::hook_input::{Event, HookInput};
 use bursar_protocol::message::{FromDaemon, HookFrame};
 
@@ -53,7 +54,7 @@ pub async fn answer(service: &Arc<Service>, frame: &HookFrame) -> Outcome {
         Err(why) => {
             Host::add(&service.host.counters.malformed, 1);
             log_malformed(service, &why, began);
-            return Outcome::Answer(allow());
+            return Outcome::Answer(printed(Answer::default()));
         }
     };
     if !service.host.look(|state| state.sessions.contains_key(&hook.session)) {
@@ -147,14 +148,8 @@ pub async fn resume(service: &Arc<Service>, id: HoldId) -> Outcome {
             let verdict = service.host.look(|state| bursar_engine::decide::released(state, &hold));
             Outcome::Answer(worded(event, false, &verdict))
         }
-        // A hold that no store knows: its state was wiped. The agent stays stopped; a human resumes it. Which event it
-        // was is not known either: `decision` keeps a call from running and a prompt from being sent, and says nothing
-        // to the others.
-        _ => Outcome::Answer(FromDaemon::Answer {
-            exit: 0,
-            stdout: r#"{"continue":false,"stopReason":"Stopped: the daemon that held this session is gone, and its state with it. Go on with `claude --resume`.","decision":"block","reason":"Stopped: the daemon that held this session is gone."}"#.to_owned(),
-            stderr: String::new(),
-        }),
+        // Its state was wiped: the agent stays stopped.
+        _ => Outcome::Answer(printed(answer::hold_unknown())),
     }
 }
 
@@ -175,12 +170,11 @@ pub fn gone_unless_back(service: &Arc<Service>, id: HoldId, after: Duration) {
 }
 
 fn worded(event: Event, seed_shape: bool, verdict: &Verdict) -> FromDaemon {
-    let answer = convert::answer_of(event, seed_shape, verdict);
-    FromDaemon::Answer { exit: answer.exit, stdout: answer.stdout, stderr: answer.stderr }
+    printed(convert::answer_of(event, seed_shape, verdict))
 }
 
-fn allow() -> FromDaemon {
-    FromDaemon::Answer { exit: 0, stdout: String::new(), stderr: String::new() }
+fn printed(answer: Answer) -> FromDaemon {
+    FromDaemon::Answer { exit: answer.exit, stdout: answer.stdout, stderr: answer.stderr }
 }
 
 fn log(service: &Service, hook: &Hook, verdict: &Verdict, began: Instant) {

@@ -63,13 +63,14 @@ fn text_for_the_model_goes_where_the_client_takes_it() {
 #[test]
 fn every_verdict_that_blocks_has_its_bytes() {
     let stop = r#"{"continue":false,"stopReason":"Paused."}"#;
+    // By `continue` alone the client ends the turn and runs the call all the same, so it is denied too.
+    let stop_call = r#"{"continue":false,"stopReason":"Paused.","hookSpecificOutput":{"hookEventName":"PreToolUse","permissionDecision":"deny","permissionDecisionReason":"Budget: the limit was reached before this call; it did not run."}}"#;
     let refuse = r#"{"decision":"block","reason":"Paused."}"#;
     let ask = r#"{"hookSpecificOutput":{"hookEventName":"PreToolUse","permissionDecision":"ask","permissionDecisionReason":"Paused."}}"#;
-    let table: [(Say<'_>, &[Event], Seen); 4] = [
+    let table: [(Say<'_>, &[Event], Seen); 5] = [
         (
             Say::Stop("Paused."),
             &[
-                Event::PreToolUse,
                 Event::PostToolUse,
                 Event::PostToolUseFailure,
                 Event::PostToolBatch,
@@ -78,6 +79,7 @@ fn every_verdict_that_blocks_has_its_bytes() {
             ],
             says(0, stop, ""),
         ),
+        (Say::Stop("Paused."), &[Event::PreToolUse], says(0, stop_call, "")),
         (Say::Refuse("Paused."), &[Event::UserPromptSubmit], says(0, refuse, "")),
         (
             Say::Deny("Paused."),
@@ -136,11 +138,19 @@ fn sentences_say_what_happened_the_figure_and_the_way_on() {
     for (text, wanted) in [
         (
             held(&tokens),
-            "Held: session:checkout-api has used 512,000 of 500,000 tokens. Approve with `bursar extend session:checkout-api +100k`.",
+            "Held: session checkout-api has used 512,000 of 500,000 tokens. Approve with `bursar extend checkout-api +100k`.",
         ),
         (
             shut(&tokens, Why::Paused),
-            "Paused: session:checkout-api has used 512,000 of 500,000 tokens. Approve with `bursar extend session:checkout-api +100k`.",
+            "Paused: session checkout-api has used 512,000 of 500,000 tokens. Approve with `bursar extend checkout-api +100k`.",
+        ),
+        (
+            shut(&figures("session:2a0a8f55-edd1-4d01-b447-c41baf3cce86", 5, 4, false), Why::RanOut),
+            "Stopped: session 2a0a8f55 has used 5 of 4 tokens and nobody answered in time. Approve with `bursar extend 2a0a8f55 +100k`, then go on with `claude --resume 2a0a8f55-edd1-4d01-b447-c41baf3cce86`.",
+        ),
+        (
+            shut(&figures("agent:a6a552f53452c60ab", 5, 4, false), Why::Exhausted),
+            "Stopped: agent a6a552f53452c60ab has used 5 of 4 tokens, past its hard limit. Approve with `bursar extend agent:a6a552f53452c60ab +100k`.",
         ),
         (
             denied_for_the_model(&dollars),
@@ -150,7 +160,7 @@ fn sentences_say_what_happened_the_figure_and_the_way_on() {
             warning_for_the_model(&figures("", 402_000, 500_000, false), false),
             "Budget: 402,000 of 500,000 tokens used. Go on as planned; at the limit you are paused and a person decides.",
         ),
-        (warned(&figures("task:t", 7, 0, false)), "task:t has used 7 tokens."),
+        (warned(&figures("task:t", 7, 0, false)), "Task t has used 7 tokens."),
     ] {
         assert_eq!(text, wanted);
     }
@@ -207,9 +217,9 @@ fn a_budgets_name_carries_no_sentence_and_leaves_no_string() {
         for text in for_people(&figures) {
             let name_only = |c: char| c.is_ascii_alphanumeric() || "-_.:,$` +;()'".contains(c);
             assert!(text.chars().all(name_only), "{text:?}");
-            let plain = shut(&self::figures("x", 1, 1, false), Why::Paused).split(' ').count();
+            let plain = shut(&self::figures("task:x", 1, 1, false), Why::Paused).split(' ').count();
             assert_eq!(shut(&figures, Why::Paused).split(' ').count(), plain, "{id:?} adds words");
-            let printed = answer(Event::PreToolUse, CLIENT, Say::Stop(&text)).stdout;
+            let printed = answer(Event::PostToolBatch, CLIENT, Say::Stop(&text)).stdout;
             let value: Value = serde_json::from_str(&printed).unwrap();
             assert_eq!(value, serde_json::json!({ "continue": false, "stopReason": text }));
         }

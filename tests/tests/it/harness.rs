@@ -194,3 +194,24 @@ fn a_background_result_waits_with_its_notification() {
     let last = api.log().entries().pop().expect("requests");
     assert!(last.carries("The fence is green."));
 }
+
+#[test]
+fn a_stop_before_a_call_ends_the_turn_and_runs_the_call_unless_it_is_denied_too() {
+    let (world, recorder) = recorded();
+    let api = ScriptedApi::start(Script::main([
+        Turn::bash("touch ran-1", usage(1)),
+        Turn::bash("touch ran-2", usage(2)),
+    ]));
+    let stop = json!({ "continue": false, "stopReason": "enough" });
+    recorder.answer("PreToolUse", &stop);
+    let outcome = Headless::new(&world, &api, "do it").run();
+    assert_eq!((outcome.reason(), api.log().count()), ("hook_stopped", 1));
+    assert!(world.project().join("ran-1").exists());
+
+    let mut denied = stop;
+    denied["hookSpecificOutput"] = json!({ "hookEventName": "PreToolUse", "permissionDecision": "deny", "permissionDecisionReason": "no" });
+    recorder.answer("PreToolUse", &denied);
+    let outcome = Headless::new(&world, &api, "do it").run();
+    assert_eq!((outcome.reason(), api.log().count()), ("hook_stopped", 2));
+    assert!(!world.project().join("ran-2").exists());
+}
