@@ -2,12 +2,15 @@
 //! is live.
 
 use std::collections::{HashMap, VecDeque};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bursar_engine::State;
 use bursar_engine::command::Usage;
 use bursar_engine::ids::{AgentKey, SessionId};
+use bursar_engine::session::Session;
 use tokio::time::Instant;
 
 use crate::host::Host;
@@ -181,17 +184,26 @@ impl Tailer {
         })
     }
 
-    /// At start-up: every known session is read before anybody is served. Those that ended too: they may have been
-    /// resumed while no daemon served.
+    /// At start-up: every known session is read before anybody is served. Those that ended too, if their transcript is
+    /// not as it was left: they may have been resumed while no daemon served.
     pub async fn catch_up(&self) {
         let all: Vec<(SessionId, PathBuf)> = self.host.look(|state| {
-            let known = state.sessions.values();
-            known.filter_map(|s| Some((s.id.clone(), PathBuf::from(s.transcript.as_ref()?)))).collect()
+            let transcript = |s: &Session| Some((s.id.clone(), PathBuf::from(s.transcript.as_ref()?)));
+            let is_open = |s: &&Session| s.ended.is_none() || has_changed(state, s);
+            state.sessions.values().filter(is_open).filter_map(transcript).collect()
         });
         for (session, transcript) in all {
             self.read_session(&session, &transcript).await;
         }
     }
+}
+
+/// Whether an ended session's transcript is another or longer than it was left. Nobody is served yet, so that the state
+/// may wait for the disk.
+fn has_changed(state: &State, session: &Session) -> bool {
+    let Some(path) = &session.transcript else { return false };
+    let Ok(now) = std::fs::metadata(path) else { return false };
+    state.files.get(path).is_none_or(|left| (left.offset, left.inode) != (now.len(), now.ino()))
 }
 
 impl Tail {
