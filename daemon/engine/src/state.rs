@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 use crate::usage::Totals;
 
 /// The hot state. Everything but the recent rows is loaded at start-up.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// What was configured.
     pub policy: Policy,
