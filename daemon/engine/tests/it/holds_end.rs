@@ -168,6 +168,23 @@ fn a_decline_of_any_budget_above_ends_the_hold() {
 }
 
 #[test]
+fn an_extension_reaches_those_it_holds_though_their_task_is_named_no_longer() {
+    for (act, end) in [(extend("task:t1", 5_000), Extended), (Act::Decline(None), Declined)] {
+        let policy = Policy { by_task_type: [("x".to_owned(), 100)].into(), ..Policy::default() };
+        let mut world = World::new(policy);
+        let on_task =
+            |event| Hook { task: Some("t1".to_owned()), task_type: Some("x".to_owned()), ..hook(event) };
+        world.hook(on_task(HookEvent::SessionStart));
+        world.spend(100);
+        let id = world.held(on_task(HookEvent::PreToolUse));
+        // Another client of the same session has no such environment.
+        world.hook(hook(HookEvent::Notification));
+        world.act(act).unwrap();
+        assert_eq!(world.end_of(id), Some(end));
+    }
+}
+
+#[test]
 fn nobody_answers_and_the_hold_runs_out_to_the_millisecond() {
     let mut world = paused();
     let id = world.held(Hook { timeout_s: Some(60), ..hook(HookEvent::PreToolUse) });
