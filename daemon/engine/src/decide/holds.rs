@@ -1,5 +1,7 @@
 //! Holds: when they begin, and every way in which they end.
 
+use std::collections::BTreeMap;
+
 use crate::State;
 use crate::budget::{Budget, Seal};
 use crate::command::Hook;
@@ -102,20 +104,25 @@ pub(super) fn tick(state: &State, now: Timestamp) -> Decision {
     Decision { reply: Reply::None, events }
 }
 
-/// Decides anew every hold that `budget`, as it is now, stands above (4.2). `end` is how they end where nothing
-/// above them is shut any more; a sealed budget ends them all.
-pub(super) fn reconsider(state: &State, budget: &Budget, end: HoldEnd, now: Timestamp) -> Vec<Event> {
+/// Decides anew every hold that one of the `changed` budgets, as they are now, stands above (4.2). `end` is how they
+/// end where nothing above them is shut any more; a decline ends them all.
+pub(super) fn reconsider(
+    state: &State,
+    changed: &BTreeMap<BudgetId, Budget>,
+    end: HoldEnd,
+    now: Timestamp,
+) -> Vec<Event> {
     let mut events = Vec::new();
     for hold in state.waiting() {
         let above = above(state, hold);
-        if !above.contains(&budget.id) {
+        if !above.iter().any(|id| changed.contains_key(id)) {
             continue;
         }
         if end == HoldEnd::Declined {
             events.push(ended(hold, end, now));
             continue;
         }
-        let as_is = |id: &BudgetId| if *id == budget.id { Some(budget) } else { state.budgets.get(id) };
+        let as_is = |id| changed.get(id).or_else(|| state.budgets.get(id));
         match tightest(above.iter().filter_map(as_is)) {
             None => events.push(ended(hold, end, now)),
             Some(other) if other.id != hold.budget => {

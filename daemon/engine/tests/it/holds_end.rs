@@ -269,6 +269,29 @@ fn one_that_was_answered_keeps_its_answer_when_it_is_resumed_or_lost() {
 }
 
 #[test]
+fn a_correction_that_opens_a_budget_releases_whom_it_held() {
+    let mut world = World::with_session(1_000);
+    let one = row("m1", 1_000);
+    world.read(vec![one.clone()]);
+    let id = world.held(hook(HookEvent::PreToolUse));
+    world.read(vec![Sighting { usage: Usage { output: 1, ..Usage::default() }, ..one }]);
+    assert_eq!((world.status(ID), world.end_of(id)), (Active, Some(Released)));
+}
+
+#[test]
+fn a_correction_that_opens_one_of_two_leaves_the_other_to_hold() {
+    let mut world = both_paused();
+    let sub = world.held(sub_hook(HookEvent::PreToolUse, "a1"));
+    let main = world.held(hook(HookEvent::PreToolUse));
+    // The main agent's request was smaller than it seemed.
+    let corrected = Usage { output: 10, ..Usage::default() };
+    world.read(vec![Sighting { usage: corrected, ..row("spent-2", 0) }]);
+    assert_eq!((world.status(ID), world.status("agent:a1")), (Active, Paused));
+    assert_eq!((world.end_of(main), world.end_of(sub)), (Some(Released), None));
+    assert_eq!(world.hold(sub).budget, bid("agent:a1"));
+}
+
+#[test]
 fn every_end_has_its_word_and_says_whether_the_agent_goes_on() {
     let rows: [(HoldEnd, &str, bool); 6] = [
         (Extended, "extended", true),
