@@ -43,7 +43,8 @@ pub enum HoldEnd {
     Extended,
     /// An operator gave what it takes to finish.
     FinishUp,
-    /// An operator began the budget anew, lifted its limit or let everything go.
+    /// An operator began the budget anew, lifted its limit or let everything go; or a corrected row took it back below
+    /// its limit.
     Released,
     /// An operator said no.
     Declined,

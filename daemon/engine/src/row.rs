@@ -96,7 +96,7 @@ pub struct FileProgress {
 }
 
 /// The rows most lately counted, first in first out.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recent {
     rows: BTreeMap<String, Row>,
     order: VecDeque<String>,

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 use crate::usage::Totals;
 
 /// The hot state. Everything but the recent rows is loaded at start-up.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// What was configured.
     pub policy: Policy,
@@ -83,18 +83,14 @@ impl State {
         ids
     }
 
-    /// The budgets above an agent that exist and are shut, the tightest first: exhausted before paused, then the
-    /// most used.
+    /// The tightest of the budgets above an agent that are shut.
     pub fn tightest_shut(&self, session: &SessionId, agent: &AgentKey) -> Option<&Budget> {
         self.tightest_of(&self.above(session, agent))
     }
 
     /// The tightest of these budgets that exist and are shut.
     pub fn tightest_of(&self, ids: &[BudgetId]) -> Option<&Budget> {
-        ids.iter()
-            .filter_map(|id| self.budgets.get(id))
-            .filter(|b| b.status.is_shut())
-            .max_by_key(|b| (b.status, b.utilization()))
+        tightest(ids.iter().filter_map(|id| self.budgets.get(id)))
     }
 
     /// Holds that still wait.
@@ -168,4 +164,9 @@ impl State {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.waiting().map(|h| h.deadline).min()
     }
+}
+
+/// The tightest shut one of these budgets: exhausted before paused, then the most used.
+pub(crate) fn tightest<'a>(budgets: impl Iterator<Item = &'a Budget>) -> Option<&'a Budget> {
+    budgets.filter(|b| b.status.is_shut()).max_by_key(|b| (b.status, b.utilization()))
 }

@@ -1,12 +1,15 @@
 //! Holds: when they begin, and every way in which they end.
 
+use std::collections::BTreeMap;
+
 use crate::State;
 use crate::budget::{Budget, Seal};
 use crate::command::Hook;
 use crate::decide::{Decision, Reply};
 use crate::event::Event;
 use crate::hold::{Hold, HoldEnd, answer_before_ms};
-use crate::ids::{AgentKey, HoldId};
+use crate::ids::{AgentKey, BudgetId, HoldId};
+use crate::state::tightest;
 use crate::table::{Cell, HookEvent};
 use crate::time::Timestamp;
 use crate::verdict::{Because, ModelText, Verdict, Why};
@@ -66,7 +69,7 @@ pub(super) fn resumed(state: &State, id: HoldId, now: Timestamp) -> Decision {
         return Decision { reply: Reply::Hold(Box::new(hold.clone())), events: Vec::new() };
     }
     let mut hold = hold.clone();
-    match state.tightest_shut(&hold.session, &hold.agent) {
+    match state.tightest_of(&above(state, &hold)) {
         Some(budget) if budget.seal.is_none_or(|s| s == Seal::Shut) => {
             hold.budget = budget.id.clone();
             (hold.end, hold.ended_at) = (None, None);
@@ -101,19 +104,26 @@ pub(super) fn tick(state: &State, now: Timestamp) -> Decision {
     Decision { reply: Reply::None, events }
 }
 
-/// Decides anew every hold that `budget`, as it is now, stands above (4.2). `end` is how they end where nothing
-/// above them is shut any more; a sealed budget ends them all.
-pub(super) fn reconsider(state: &State, budget: &Budget, end: HoldEnd, now: Timestamp) -> Vec<Event> {
+/// Decides anew every hold that one of the `changed` budgets, as they are now, stands above (4.2). `end` is how they
+/// end where nothing above them is shut any more; a decline ends them all.
+pub(super) fn reconsider(
+    state: &State,
+    changed: &BTreeMap<BudgetId, Budget>,
+    end: HoldEnd,
+    now: Timestamp,
+) -> Vec<Event> {
     let mut events = Vec::new();
     for hold in state.waiting() {
-        if !state.above(&hold.session, &hold.agent).contains(&budget.id) {
+        let above = above(state, hold);
+        if !above.iter().any(|id| changed.contains_key(id)) {
             continue;
         }
         if end == HoldEnd::Declined {
             events.push(ended(hold, end, now));
             continue;
         }
-        match tightest_with(state, budget, hold) {
+        let as_is = |id| changed.get(id).or_else(|| state.budgets.get(id));
+        match tightest(above.iter().filter_map(as_is)) {
             None => events.push(ended(hold, end, now)),
             Some(other) if other.id != hold.budget => {
                 events.push(Event::Hold(Hold { budget: other.id.clone(), ..hold.clone() }));
@@ -124,14 +134,13 @@ pub(super) fn reconsider(state: &State, budget: &Budget, end: HoldEnd, now: Time
     events
 }
 
-/// As [`State::tightest_shut`], with one budget as it is about to be.
-fn tightest_with<'a>(state: &'a State, changed: &'a Budget, hold: &Hold) -> Option<&'a Budget> {
-    state
-        .above(&hold.session, &hold.agent)
-        .iter()
-        .filter_map(|id| if *id == changed.id { Some(changed) } else { state.budgets.get(id) })
-        .filter(|b| b.status.is_shut())
-        .max_by_key(|b| (b.status, b.utilization()))
+/// The budgets above a hold; its own stays one, whatever task the session's clients name by now.
+fn above(state: &State, hold: &Hold) -> Vec<BudgetId> {
+    let mut ids = state.above(&hold.session, &hold.agent);
+    if !ids.contains(&hold.budget) {
+        ids.push(hold.budget.clone());
+    }
+    ids
 }
 
 /// Lets everything that waits go.
@@ -193,7 +202,7 @@ pub(super) fn context_under(state: &State, budget: &Budget) -> u64 {
             .iter()
             .flat_map(|s| state.agents_of(s))
             .filter(|a| match &budget.id {
-                crate::ids::BudgetId::Agent(id) => a.key == AgentKey::Sub(id.clone()),
+                BudgetId::Agent(id) => a.key == AgentKey::Sub(id.clone()),
                 _ => true,
             })
             .map(|a| a.context_tokens)

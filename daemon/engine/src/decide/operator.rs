@@ -1,6 +1,6 @@
 //! A human's acts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::State;
 use crate::alert::AlertType;
@@ -242,7 +242,7 @@ fn without_budget(released: usize) -> Done {
 
 /// A budget is now so, and its holds are decided anew.
 fn changed(state: &State, budget: Budget, end: HoldEnd, added: Limit, now: Timestamp) -> Outcome {
-    let holds = reconsider(state, &budget, end, now);
+    let holds = reconsider(state, &BTreeMap::from([(budget.id.clone(), budget.clone())]), end, now);
     let released = holds.iter().filter(|e| matches!(e, Event::Hold(h) if h.end.is_some())).count();
     let mut events = vec![Event::Budget(budget.clone())];
     events.extend(holds);

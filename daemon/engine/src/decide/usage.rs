@@ -6,9 +6,11 @@ use crate::State;
 use crate::alert::AlertType;
 use crate::budget::{Budget, Counted, Crossing};
 use crate::command::Usage as Command;
+use crate::decide::holds::reconsider;
 use crate::decide::hook::{alert, new_agent};
 use crate::decide::{Decision, Reply};
 use crate::event::Event;
+use crate::hold::HoldEnd;
 use crate::ids::{AgentKey, AlertId, BudgetId, SessionId};
 use crate::row::{Charge, Row, Sighting};
 use crate::session::{Agent, Session};
@@ -221,6 +223,7 @@ impl<'a> Books<'a> {
             }
             self.budgets.insert(id, budget);
         }
+        let released = self.released();
         let mut events: Vec<Event> = self.sessions.into_values().map(Event::Session).collect();
         events.extend(self.agents.into_values().map(Event::Agent));
         events.extend(self.budgets.into_values().map(Event::Budget));
@@ -232,8 +235,16 @@ impl<'a> Books<'a> {
             model,
             totals,
         }));
+        events.extend(released);
         events.extend(alerts);
         events
+    }
+
+    /// The ends of holds where a correction took a budget back below its limit (4.2).
+    fn released(&self) -> Vec<Event> {
+        let was_shut = |id| self.state.budgets.get(id).is_some_and(|b| b.status.is_shut());
+        let opened = self.budgets.values().any(|b| !b.status.is_shut() && was_shut(&b.id));
+        if opened { reconsider(self.state, &self.budgets, HoldEnd::Released, self.now) } else { Vec::new() }
     }
 }
 

@@ -2,6 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 
 mod above;
+mod acts_extend;
+mod acts_other;
 mod alerts;
 mod counting;
 mod data_errors;
@@ -9,6 +11,8 @@ mod data_ids;
 mod data_policy;
 mod data_records;
 mod first_life;
+mod holds_begin;
+mod holds_end;
 mod support;
 mod table;
 mod thresholds;
