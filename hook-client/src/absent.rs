@@ -1,12 +1,15 @@
 //! The daemon is away: everything goes on, but what a marker says is shut (HOOK 2, the last two columns).
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 use bursar_protocol::answer::{AWAY_AND_SHUT, AWAY_AT_START, Answer, Say, answer as worded};
 use bursar_protocol::cut;
 use bursar_protocol::hook_input::{Event, HookInput};
 use bursar_protocol::marker::{self, Marker};
+use rustix::fs::OFlags;
 
 use crate::args::Args;
 use crate::ask::Away;
@@ -33,12 +36,19 @@ pub(crate) fn answer(args: &Args, payload: &[u8], why: Away) -> Answer {
 
 fn shut(args: &Args, input: &HookInput<'_>) -> bool {
     let Some(state) = args.state() else { return false };
-    match fs::read_to_string(marker::path(&state, &input.session_id)) {
+    let path = marker::path(&state, &input.session_id);
+    match text_of(&path) {
         Ok(text) => Marker::from_text(&text).names(input.agent_id.as_deref()),
-        Err(e) if e.kind() == ErrorKind::NotFound => false,
-        // It is there and cannot be read: only an operator removes it.
-        Err(e) => e.kind() == ErrorKind::InvalidData,
+        // It may be there and not be readable: only an operator removes it.
+        Err(_) => fs::symlink_metadata(&path).is_ok(),
     }
+}
+
+/// A file's text; nothing that stands in its place is followed or waited for.
+fn text_of(path: &Path) -> io::Result<String> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    io::read_to_string(file)
 }
 
 fn say_where_shut(event: Event) -> Say<'static> {
@@ -48,7 +58,7 @@ fn say_where_shut(event: Event) -> Say<'static> {
         }
         Event::UserPromptSubmit => Say::Refuse(AWAY_AND_SHUT),
         Event::PreCompact => Say::Deny(AWAY_AND_SHUT),
-        Event::SessionStart => Say::Tell(AWAY_AT_START),
+        Event::SessionStart => Say::Tell(AWAY_AND_SHUT),
         Event::SessionEnd
         | Event::PostToolUse
         | Event::PostToolUseFailure

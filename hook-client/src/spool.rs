@@ -23,6 +23,10 @@ pub(crate) fn note(args: &Args, input: Option<&HookInput<'_>>, why: Away) {
         return;
     }
     let _ = DirBuilder::new().mode(0o700).create(&folder);
+    // Made by us, or there as a folder: never through a link.
+    if !folder.symlink_metadata().is_ok_and(|m| m.is_dir()) {
+        return;
+    }
     let file = OpenOptions::new()
         .append(true)
         .create(true)
@@ -30,9 +34,14 @@ pub(crate) fn note(args: &Args, input: Option<&HookInput<'_>>, why: Away) {
         .custom_flags((rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed())
         .open(folder.join("failed-open.jsonl"));
     let Ok(mut file) = file else { return };
-    if !file.metadata().is_ok_and(|m| m.is_file() && m.len() < MAX_BYTES) {
-        return;
+    let line = line(input, why);
+    if file.metadata().is_ok_and(|m| m.is_file() && m.len() + line.len() as u64 <= MAX_BYTES) {
+        // One write, so that lines of several hooks do not mix.
+        let _ = file.write_all(line.as_bytes());
     }
+}
+
+fn line(input: Option<&HookInput<'_>>, why: Away) -> String {
     let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
     let (event, session) = input.map_or(("malformed", ""), |i| (i.event.name(), i.session_id.as_str()));
     let why = match why {
@@ -40,9 +49,6 @@ pub(crate) fn note(args: &Args, input: Option<&HookInput<'_>>, why: Away) {
         Away::NoAnswer => "no_answer",
         Away::LostWhileHeld => "lost_while_held",
     };
-    // Ids are of harmless characters, so this is JSON; one write, so lines of several hooks do not mix.
-    let line = format!(
-        "{{\"at_ms\":{at_ms},\"event\":\"{event}\",\"session_id\":\"{session}\",\"why\":\"{why}\"}}\n"
-    );
-    let _ = file.write_all(line.as_bytes());
+    // Ids are of harmless characters, so this is JSON.
+    format!("{{\"at_ms\":{at_ms},\"event\":\"{event}\",\"session_id\":\"{session}\",\"why\":\"{why}\"}}\n")
 }
