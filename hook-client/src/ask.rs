@@ -40,12 +40,14 @@ pub(crate) enum Away {
 
 /// Asks the daemon what this hook is told.
 pub(crate) fn ask(args: &Args, payload: &[u8]) -> Result<Answer, Away> {
-    let started = Instant::now();
     let socket = args.socket().ok_or(Away::NoDaemon)?;
     let message = ToDaemon::Hook(facts::frame(args, payload));
-    let last = started + LONG_DEADLINE;
-    let first = if is_batch(args, payload) { last } else { started + DEADLINE };
     let frame = codec::frame(&message).map_err(|_| Away::NoAnswer)?;
+    let is_batch = is_batch(args, payload);
+    // From here on: a payload that takes long to cut must not use up the time for an answer.
+    let started = Instant::now();
+    let last = started + LONG_DEADLINE;
+    let first = if is_batch { last } else { started + DEADLINE };
     let mut connection = loop {
         match Connection::open(&socket, &frame, first) {
             Ok(connection) => break connection,
