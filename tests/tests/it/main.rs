@@ -1,6 +1,7 @@
 //! Whole-system tests. Each drives the real Claude Code client against a scripted Messages API.
 
 mod away;
+mod commands;
 mod common;
 mod counting;
 mod harness;
@@ -10,6 +11,7 @@ mod install;
 mod limits;
 mod modes;
 mod others;
+mod restart;
 mod subagents;
 mod terminal;
 mod upgrade;
