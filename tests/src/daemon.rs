@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::process::{Finished, Running, kill_group};
 use crate::reply::{Alerts, Budget, Budgets, Hold, SessionShow, Sessions, Status, Verdicts, Waiting};
+use crate::settings::Settings;
 use crate::wait;
 use crate::world::World;
 
@@ -79,11 +80,29 @@ impl<'a> Bursar<'a> {
         bursar
     }
 
-    /// Registers the hooks in the world's settings.
+    /// Registers the hooks in the world's settings; anything may approve more.
     #[track_caller]
     pub fn install(&self) {
+        self.install_with(&["--unprotected"]);
+    }
+
+    /// Registers the hooks in the world's settings, with these arguments.
+    #[track_caller]
+    pub fn install_with(&self, args: &[&str]) -> Finished {
         let settings = self.world.settings().display().to_string();
-        self.done(&["install", "--settings", &settings, "--unprotected"]);
+        self.done(&[&["install", "--settings", &settings], args].concat())
+    }
+
+    /// Takes the hooks out of the world's settings.
+    #[track_caller]
+    pub fn uninstall(&self) -> Finished {
+        let settings = self.world.settings().display().to_string();
+        self.done(&["uninstall", "--settings", &settings])
+    }
+
+    /// The program of a command, by its absolute path.
+    pub fn program(&self) -> PathBuf {
+        self.binaries.join("bursar")
     }
 
     /// Starts the daemon and waits until it serves.
@@ -168,6 +187,22 @@ impl<'a> Bursar<'a> {
     #[track_caller]
     pub fn run(&self, args: &[&str]) -> Finished {
         Running::run(self.command(args), "bursar", COMMAND_LIMIT)
+    }
+
+    /// Runs the hook that the settings register for `event`, as the client would, with this on its standard input.
+    #[track_caller]
+    pub fn hook(&self, event: &str, payload: &[u8]) -> Finished {
+        let hooks = Settings::read(&self.world.settings()).hooks_of(event);
+        let ours =
+            hooks.iter().find(|hook| hook["command"].as_str().is_some_and(|c| c.ends_with("bursar-hook")));
+        let hook = ours.expect("a hook of ours");
+        let input = self.world.root().join("payload");
+        fs::write(&input, payload).expect("a hook's input");
+        let mut command = self.world.command("/bin/sh");
+        command.args(["-c", "input=$1; shift; exec \"$@\" <\"$input\"", "sh"]).arg(&input);
+        command.arg(hook["command"].as_str().unwrap_or_default());
+        command.args(hook["args"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str));
+        Running::run(command, "the hook", COMMAND_LIMIT)
     }
 
     /// Runs a command that must succeed.

@@ -1,0 +1,105 @@
+//! The other modes: observing blocks nothing and says what it would have done; stop ends the turn; deny lets the
+//! model go on.
+
+use std::fs;
+
+use bursar_tests::api::{Script, ScriptedApi, Turn};
+use bursar_tests::client::Headless;
+use bursar_tests::daemon::Bursar;
+use bursar_tests::world::World;
+
+use crate::common::{assert_counted, bare, thousand};
+
+fn four_turns() -> ScriptedApi {
+    ScriptedApi::start(Script::main([
+        Turn::bash("true", thousand()),
+        Turn::bash("touch second.txt", thousand()),
+        Turn::bash("touch third.txt", thousand()),
+        Turn::says("All done.", thousand()),
+    ]))
+}
+
+fn markers(world: &World) -> usize {
+    fs::read_dir(world.bursar_home().join("paused")).map_or(0, Iterator::count)
+}
+
+#[test]
+fn observing_blocks_nothing_and_records_what_would_have_been() {
+    let world = bare();
+    let mut bursar = Bursar::new(&world, &[("TOKEN_BUDGET_SESSION_DEFAULT", "2000")]);
+    let said = bursar.install_with(&["--observe", "--unprotected"]).stdout;
+    assert!(said.contains("Observing: "), "{said}");
+    bursar.start();
+    assert_eq!(bursar.status().mode, "observe");
+    let api = four_turns();
+    let outcome = Headless::new(&world, &api, "do it").run();
+    assert_eq!((outcome.reason(), outcome.result.result.as_str()), ("completed", "All done."));
+    let warned = api.log().entries().iter().any(|entry| entry.carries("Go on as planned"));
+    assert!(!warned, "an observed model was told something");
+    assert!(bursar.holds().is_empty());
+    assert_eq!(markers(&world), 0);
+    let verdicts = bursar.verdicts().verdicts;
+    assert!(verdicts.iter().all(|verdict| verdict.verdict == "allow"), "{verdicts:?}");
+    let would: Vec<(&str, &str)> = verdicts
+        .iter()
+        .rev()
+        .filter_map(|verdict| Some((verdict.event.as_str(), verdict.would.as_deref()?)))
+        .collect();
+    // Paused by the second answer; past the hard threshold by the third.
+    assert_eq!(
+        would,
+        [("PostToolBatch", "hold"), ("PreToolUse", "hold"), ("PostToolBatch", "stop"), ("Stop", "stop")]
+    );
+    assert_counted(&bursar, &outcome.result, api.log());
+    let budget = bursar.budget(&format!("session:{}", outcome.result.session_id)).expect("the budget");
+    assert_eq!((budget.status.as_str(), budget.tokens_used), ("exhausted", 4000));
+}
+
+#[test]
+fn in_stop_mode_the_turn_ends_at_the_limit_and_prompts_are_refused_until_it_is_extended() {
+    let world = bare();
+    let bursar =
+        Bursar::up(&world, &[("TOKEN_BUDGET_SESSION_DEFAULT", "2000"), ("TOKEN_BUDGET_ON_PAUSE", "stop")]);
+    let api = four_turns();
+    let stopped = Headless::new(&world, &api, "do it").run();
+    assert_eq!(stopped.reason(), "hook_stopped");
+    assert_eq!(api.log().count(), 2);
+    assert!(bursar.holds().is_empty());
+    let id = &stopped.result.session_id;
+    let refused = Headless::new(&world, &api, "go on").resume(id).streaming().run();
+    assert!(refused.process.stdout.contains("Approve with `bursar extend"), "{}", refused.process.stdout);
+    assert_eq!(api.log().count(), 2);
+    assert!(!world.project().join("third.txt").exists());
+    bursar.extend(&format!("session:{id}"), 100_000);
+    let reopened = Headless::new(&world, &api, "go on").resume(id).run();
+    assert_eq!(reopened.result.result, "All done.");
+    assert_counted(&bursar, &reopened.result, api.log());
+}
+
+#[test]
+fn in_deny_mode_calls_are_refused_and_the_model_goes_on() {
+    let world = bare();
+    let bursar =
+        Bursar::up(&world, &[("TOKEN_BUDGET_SESSION_DEFAULT", "2000"), ("TOKEN_BUDGET_ON_PAUSE", "deny")]);
+    let api = four_turns();
+    let outcome = Headless::new(&world, &api, "do it").run();
+    // The end of its turn is a stop in every mode: nobody else's hook is to keep it going.
+    assert_eq!((outcome.reason(), outcome.result.result.as_str()), ("stop_hook_prevented", "All done."));
+    assert!(world.project().join("second.txt").exists());
+    assert!(!world.project().join("third.txt").exists(), "a denied call went ahead");
+    assert!(api.log().entries()[3].carries("this call is refused until a person approves more"));
+    assert_counted(&bursar, &outcome.result, api.log());
+}
+
+#[test]
+fn switched_off_it_counts_and_says_nothing() {
+    let world = bare();
+    let bursar =
+        Bursar::up(&world, &[("TOKEN_BUDGET_SESSION_DEFAULT", "2000"), ("TOKEN_BUDGET_ENABLED", "false")]);
+    let api = four_turns();
+    let outcome = Headless::new(&world, &api, "do it").run();
+    assert_eq!((outcome.reason(), outcome.result.result.as_str()), ("completed", "All done."));
+    assert_eq!(bursar.status().mode, "disabled");
+    assert_counted(&bursar, &outcome.result, api.log());
+    assert!(bursar.verdicts().verdicts.iter().all(|verdict| verdict.verdict == "allow"));
+}
