@@ -131,11 +131,10 @@ pub(super) fn meet(state: &State, hook: &Hook, now: Timestamp) -> Vec<Event> {
     let mut events = Vec::new();
     let began = now.min(hook.wall);
     let known = state.sessions.get(&hook.session);
-    let session = met_session(known, hook, now);
-    let shown = session.shown_as.clone().unwrap_or_else(|| "main".to_owned());
-    if let Some(changed) = known.is_none_or(|old| *old != session).then_some(session) {
-        events.push(Event::Session(changed));
+    if !known.is_some_and(|session| says_nothing_new(session, hook, now)) {
+        events.push(Event::Session(met_session(known, hook, now)));
     }
+    let shown = hook.shown_as.as_deref().or(known.and_then(|s| s.shown_as.as_deref())).unwrap_or("main");
     let mut start = |id: BudgetId, limit: Limit, agent: &str, about: Option<&str>| {
         if state.policy.enabled && !state.budgets.contains_key(&id) {
             let mut budget = Budget::new(id, limit, &state.policy, agent.to_owned(), began);
@@ -143,13 +142,26 @@ pub(super) fn meet(state: &State, hook: &Hook, now: Timestamp) -> Vec<Event> {
             events.push(Event::Budget(budget));
         }
     };
-    start(BudgetId::Session(hook.session.clone()), state.policy.session, &shown, None);
+    start(BudgetId::Session(hook.session.clone()), state.policy.session, shown, None);
     if let Some(task) = &hook.task {
         let limit = state.policy.task_limit(hook.task_type.as_deref());
-        start(BudgetId::Task(to_name(task)), limit, &shown, hook.task_type.as_deref());
+        start(BudgetId::Task(to_name(task)), limit, shown, hook.task_type.as_deref());
     }
     events.extend(met_agent(state, hook, now));
     events
+}
+
+/// Whether a known session stays as it is: so it is with most hooks, and nothing is copied then.
+fn says_nothing_new(session: &Session, hook: &Hook, now: Timestamp) -> bool {
+    let same = |old: &Option<String>, new: &Option<String>| new.is_none() || old == new;
+    now.since(session.last_seen) < SEEN_STEP_MS
+        && session.ended.is_none()
+        && hook.event != HookEvent::SessionEnd
+        && session.attended == hook.attended
+        && session.env_task == hook.task
+        && same(&session.transcript, &hook.transcript)
+        && same(&session.shown_as, &hook.shown_as)
+        && (hook.client_pid.is_none() || session.client_pid == hook.client_pid)
 }
 
 fn met_session(known: Option<&Session>, hook: &Hook, now: Timestamp) -> Session {
