@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use bursar_protocol::answer::AWAY_AND_SHUT;
+use bursar_protocol::answer::{AWAY_AND_SHUT, Say, answer as worded};
+use bursar_protocol::hook_input::Event;
 use bursar_protocol::marker::{self, Marker};
 use bursar_protocol::message::{FromDaemon, ToDaemon};
 
@@ -136,7 +137,7 @@ fn a_daemon_that_never_comes_back_leaves_what_the_marker_says() {
         daemon.next_hook();
         hook
     });
-    let stop = format!(r#"{{"continue":false,"stopReason":"{AWAY_AND_SHUT}"}}"#);
+    let stop = worded(Event::PreToolUse, false, Say::Stop(AWAY_AND_SHUT)).stdout;
     assert_eq!(shut.end(), Said::new(0, &stop, ""));
     assert_eq!(open.end(), Said::nothing());
     assert!(started.elapsed() >= Duration::from_secs(28), "it looks for half a minute");

@@ -4,11 +4,11 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use bursar_protocol::answer::AWAY_AND_SHUT;
+use bursar_protocol::answer::{self, AWAY_AND_SHUT};
 use bursar_protocol::hook_input::Event;
 use bursar_protocol::marker::{self, Marker};
 
-use crate::scripted::{Daemon, answer};
+use crate::scripted::{self, Daemon};
 use crate::world::{Hook, Said, World, payload, payload_of_agent};
 
 /// The place of a session's marker, in a folder that is there.
@@ -25,14 +25,20 @@ fn shut(session: bool, agents: &[&str]) -> World {
     world
 }
 
+/// The turn ends; a call that was asked about does not run either.
+fn stopped_by(event: Event) -> Said {
+    let answer = answer::answer(event, false, answer::Say::Stop(AWAY_AND_SHUT));
+    Said::new(0, &answer.stdout, "")
+}
+
 fn stopped() -> Said {
-    Said::new(0, &format!(r#"{{"continue":false,"stopReason":"{AWAY_AND_SHUT}"}}"#), "")
+    stopped_by(Event::PreToolUse)
 }
 
 /// What a session that is shut is told, by event.
 fn told(event: Event) -> Said {
     match event {
-        Event::PreToolUse | Event::PostToolBatch | Event::Stop | Event::SubagentStop => stopped(),
+        Event::PreToolUse | Event::PostToolBatch | Event::Stop | Event::SubagentStop => stopped_by(event),
         Event::UserPromptSubmit => {
             Said::new(0, &format!(r#"{{"decision":"block","reason":"{AWAY_AND_SHUT}"}}"#), "")
         }
@@ -136,7 +142,7 @@ fn a_pipe_in_a_markers_place_is_not_waited_for() {
 #[test]
 fn a_daemon_that_serves_knows_better_than_a_marker() {
     let world = shut(true, &[]);
-    let _daemon = Daemon::answering(&world.socket(), answer(0, "", ""));
+    let _daemon = Daemon::answering(&world.socket(), scripted::answer(0, "", ""));
     assert_eq!(world.run(payload("PreToolUse")), Said::nothing());
 }
 
