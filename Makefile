@@ -12,9 +12,10 @@ up:
 	@.ci/build-hook
 	@target/release/bursar daemon --detach --replace
 	@echo
-	@echo "Hook Claude Code up:   target/release/bursar install --unprotected"
+	@echo "Put the commands on your path:  export PATH=\"$(CURDIR)/target/release:\$$PATH\""
+	@echo "Hook Claude Code up:            bursar install --unprotected"
 	@echo "  (--unprotected: anything you run may approve more tokens; without it nobody can yet)"
-	@echo "Watch:                 target/release/bursar status"
+	@echo "Watch:                          bursar status"
 
 check:
 	@.ci/need cargo cc
