@@ -115,11 +115,10 @@ pub(super) fn reconsider(
     let mut events = Vec::new();
     for hold in state.waiting() {
         let above = above(state, hold);
-        if !above.iter().any(|id| changed.contains_key(id)) {
-            continue;
-        }
+        let Some(touched) = above.iter().find(|id| changed.contains_key(*id)) else { continue };
         if end == HoldEnd::Declined {
-            events.push(ended(hold, end, now));
+            // The answer names the budget that was declined, though another may have been the tighter.
+            events.push(ended(&Hold { budget: touched.clone(), ..hold.clone() }, end, now));
             continue;
         }
         let as_is = |id| changed.get(id).or_else(|| state.budgets.get(id));

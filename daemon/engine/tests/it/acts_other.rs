@@ -9,7 +9,7 @@ use bursar_engine::row::Sighting;
 use bursar_engine::table::{Cell, HookEvent};
 use bursar_engine::usage::Usage;
 
-use crate::support::{START, World, bid, extend, row, tokens_only};
+use crate::support::{START, World, bid, extend, hook, row, tokens_only};
 
 const ID: &str = "session:s1";
 
@@ -130,6 +130,20 @@ fn a_lower_limit_that_shuts_it_is_a_pause_with_an_alert() {
     assert_eq!(world.alerts_of(ID), [BudgetExhausted]);
     assert_eq!(world.budget(ID).pauses, 1);
     assert_eq!(world.cell(HookEvent::PreToolUse), Cell::Hold);
+}
+
+#[test]
+fn a_limit_set_so_that_it_warns_is_told_to_the_model_and_one_that_opens_it_is_not() {
+    let told = |tokens: u64| {
+        let mut world = World::with_session(1_000);
+        world.spend(700);
+        world.act(set_tokens(tokens)).unwrap();
+        let crossings = world.budget(ID).crossings;
+        (crossings, world.hook(hook(HookEvent::PreToolUse)).text.is_some())
+    };
+    assert_eq!(told(875), (1, true));
+    assert_eq!(told(876), (0, false));
+    assert_eq!(told(2_000), (0, false));
 }
 
 #[test]

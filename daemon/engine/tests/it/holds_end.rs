@@ -163,6 +163,8 @@ fn a_decline_of_any_budget_above_ends_the_hold() {
         let main = world.held(hook(HookEvent::PreToolUse));
         world.act(Act::Decline(Some(bid(budget)))).unwrap();
         assert_eq!(world.end_of(sub), Some(Declined), "{budget}");
+        let because = released(&world.state, world.hold(sub)).because.unwrap();
+        assert_eq!((because.budget, because.why), (bid(budget), Why::Declined), "it is named");
         assert_eq!(world.end_of(main).is_some(), session_alone, "{budget}");
     }
 }

@@ -1,5 +1,8 @@
 //! What the tests are made of: a world with a clock of its own, and builders for what happens in it.
 
+pub(crate) mod model;
+pub(crate) mod random;
+
 use bursar_engine::alert::{Alert, AlertType};
 use bursar_engine::budget::{Budget, Status};
 use bursar_engine::command::{Act, Amount, Command, Hook, Operator, Usage as UsageRead};
