@@ -52,7 +52,7 @@ fn a_background_subagent_over_its_own_budget_is_held_alone() {
     });
     api.log().assert_silent_for(WATCH, "the painter is held, and the main agent waits for it");
     assert_eq!(api.log().count_of(&painter()), 2);
-    assert_eq!(bursar.holds(), [hold.clone()]);
+    assert_eq!(bursar.holds(), std::slice::from_ref(&hold));
     let session = bursar.budget(&format!("session:{}", hold.session_id)).expect("the session's budget");
     assert_eq!((session.status.as_str(), session.tokens_used), ("active", 6000));
 

@@ -15,7 +15,7 @@ const WATCH: Duration = Duration::from_secs(2);
 /// Waits until the held hook has found the daemon that serves now: only then can an answer reach it.
 #[track_caller]
 fn wait_until_it_is_back(bursar: &Bursar<'_>, hold: &Hold) {
-    wait::until_true("the hold, taken up again", SOON, || bursar.holds() == [hold.clone()]);
+    wait::until_true("the hold, taken up again", SOON, || bursar.holds() == std::slice::from_ref(hold));
 }
 
 /// A session is held; `replace` puts another daemon in the place of the one that held it; then it is extended.
@@ -40,7 +40,7 @@ fn a_hold_outlives(mut replace: impl FnMut(&mut Bursar<'_>)) {
         wait_until_it_is_back(&bursar, &hold);
         api.log().assert_silent_for(WATCH, "held over the replacement");
         assert!(run.is_running());
-        assert_eq!(bursar.holds(), [hold.clone()], "the same hold, with its old start");
+        assert_eq!(bursar.holds(), std::slice::from_ref(&hold), "the same hold, with its old start");
         assert_eq!(bursar.json::<serde_json::Value>(&["budget", "list"]), budgets);
     }
     assert_eq!(api.log().count(), 2);

@@ -50,7 +50,7 @@ fn nobody_approves_more_until_the_installation_is_unprotected() {
         assert!(refused.stderr.contains("`bursar install --unprotected`"), "{write:?}: {refused:?}");
     }
     assert_eq!(bursar.budget(id), before);
-    assert_eq!(bursar.holds(), [hold.clone()]);
+    assert_eq!(bursar.holds(), std::slice::from_ref(&hold));
     assert!(run.is_running());
     // What the installation says now counts at once.
     let said = bursar.install_with(&["--unprotected"]).stdout;
