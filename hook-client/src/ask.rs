@@ -8,6 +8,7 @@ use bursar_protocol::answer::Answer;
 use bursar_protocol::endpoint::{self, Connection, common_version};
 use bursar_protocol::message::{FromDaemon, ToDaemon};
 use bursar_protocol::{ProtocolError, codec, paths};
+use rustix::process::getppid;
 
 use crate::args::Args;
 use crate::facts;
@@ -110,9 +111,14 @@ fn is_batch(args: &Args, payload: &[u8]) -> bool {
 
 /// Waits for a person. The daemon may be replaced meanwhile: the next one takes the hold up.
 fn stand_still(socket: &Path, mut connection: Connection, hold_id: u64) -> Result<Answer, Away> {
+    let client = getppid();
     loop {
         match connection.receive(Instant::now() + SILENCE) {
             Ok(FromDaemon::Answer { exit, stdout, stderr }) => return Ok(Answer { exit, stdout, stderr }),
+            // A killed client ends none of its hooks; one that waits for nobody would be held for a day.
+            Ok(FromDaemon::Beat | FromDaemon::Held { .. }) if getppid() != client => {
+                return Err(Away::LostWhileHeld);
+            }
             Ok(FromDaemon::Beat | FromDaemon::Held { .. }) => {}
             Ok(FromDaemon::Unsupported { .. } | FromDaemon::Reply { .. }) | Err(_) => {
                 connection = match look_for(socket, hold_id)? {

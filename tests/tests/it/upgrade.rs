@@ -15,7 +15,7 @@ const WATCH: Duration = Duration::from_secs(2);
 /// Waits until the held hook has found the daemon that serves now: only then can an answer reach it.
 #[track_caller]
 fn wait_until_it_is_back(bursar: &Bursar<'_>, hold: &Hold) {
-    wait::until_true("the hold, taken up again", SOON, || bursar.holds() == [hold.clone()]);
+    wait::until_true("the hold, taken up again", SOON, || bursar.holds() == std::slice::from_ref(hold));
 }
 
 /// A session is held; `replace` puts another daemon in the place of the one that held it; then it is extended.
