@@ -8,6 +8,7 @@ use bursar_engine::time::Timestamp;
 use bursar_engine::usage::Usage;
 use memchr::memmem;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// The most tool calls that are taken from one line.
 const MAX_CALLS_PER_LINE: usize = 256;
@@ -54,18 +55,8 @@ struct Message<'a> {
     #[serde(borrow)]
     model: Option<Cow<'a, str>>,
     usage: Option<RawUsage>,
-    #[serde(borrow, default)]
-    content: Content<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(untagged)]
-enum Content<'a> {
-    Blocks(#[serde(borrow)] Vec<Block<'a>>),
-    #[default]
-    #[serde(skip)]
-    None,
-    Text(serde::de::IgnoredAny),
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -121,7 +112,7 @@ pub fn parse(line: &[u8], session: &SessionId, agent: &AgentKey, now: Timestamp)
         micro_usd: 0,
         at: raw.timestamp.and_then(|t| timestamp(&t)).unwrap_or(now),
     };
-    Line::Usage { seen: Box::new(seen), calls: calls(&message.content) }
+    Line::Usage { seen: Box::new(seen), calls: message.content.map(calls).unwrap_or_default() }
 }
 
 /// `message.id`, unique across sessions; where a transport gives none, the request's id stands for it.
@@ -158,12 +149,15 @@ fn timestamp(text: &str) -> Option<Timestamp> {
     u64::try_from(at.as_millisecond()).ok().map(Timestamp)
 }
 
-fn calls(content: &Content<'_>) -> Vec<String> {
-    let Content::Blocks(blocks) = content else { return Vec::new() };
+/// The calls of a message. What its blocks hold is never parsed: an agent can make it as deep as it likes, or put half of
+/// a surrogate pair into it, and its request still counts.
+fn calls(content: &RawValue) -> Vec<String> {
+    let blocks: Vec<&RawValue> = serde_json::from_str(content.get()).unwrap_or_default();
     blocks
-        .iter()
-        .filter(|b| b.kind == "tool_use")
-        .filter_map(|b| b.id.as_ref().map(|id| id.chars().take(128).collect()))
+        .into_iter()
+        .filter_map(|block| serde_json::from_str::<Block<'_>>(block.get()).ok())
+        .filter(|block| block.kind == "tool_use")
+        .filter_map(|block| block.id.map(|id| id.chars().take(128).collect()))
         .take(MAX_CALLS_PER_LINE)
         .collect()
 }
@@ -234,6 +228,21 @@ mod tests {
         }
         for line in [r#"{"type":"assistant","message":{"id":"#, r#"{"type":"assistant","message":3}"#] {
             assert_eq!(read(line), Line::Bad, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_a_message_holds_cannot_hide_what_it_cost() {
+        let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+        for held in [r#"{"a":"\ud83d"}"#, r#"{"\ude00":1}"#, r#"{"a":1e999}"#, r#"{"a":1,"a":2}"#, &deep] {
+            let content = format!(
+                r#"[7,{{"type":"text","text":{held}}},{{"type":3}},{{"type":"tool_use","input":{held},"id":"toolu_1"}}]"#
+            );
+            let line = format!(
+                r#"{{"type":"assistant","message":{{"id":"m","content":{content},"usage":{{"output_tokens":9}}}},"x":{held}}}"#
+            );
+            let Line::Usage { seen, calls } = read(&line) else { panic!("{held:.40}") };
+            assert_eq!((seen.usage.output, calls), (9, vec!["toolu_1".to_owned()]));
         }
     }
 
