@@ -1,6 +1,6 @@
 //! No daemon and nothing shut: everything goes on, and leaves a line in the spool (HOOK 2, last column).
 
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use bursar_protocol::answer::AWAY_AT_START;
 use bursar_protocol::hook_input::Event;
@@ -39,6 +39,10 @@ fn callers_in_the_seeds_shape_are_told_nothing() {
 fn a_socket_that_a_dead_daemon_left_is_no_daemon_also_while_one_is_starting() {
     for world in [World::serving(), World::new()] {
         drop(UnixListener::bind(world.socket()).unwrap());
+        // A child that another test is just starting has the listener open until it becomes its program.
+        while UnixStream::connect(world.socket()).is_ok() {
+            std::thread::yield_now();
+        }
         assert_eq!(world.run(payload("PreToolUse")), Said::nothing());
         assert_eq!(world.spool()[0]["why"], "no_daemon");
     }
