@@ -7,6 +7,7 @@ use bursar_engine::hold::{Hold, HoldEnd, HoldEnd::*};
 use bursar_engine::ids::HoldId;
 use bursar_engine::policy::Policy;
 use bursar_engine::row::Sighting;
+use bursar_engine::state::MAX_ENDED_HOLDS;
 use bursar_engine::table::{Cell, HookEvent};
 use bursar_engine::usage::Usage;
 use bursar_engine::verdict::{ModelText, Why};
@@ -291,6 +292,24 @@ fn a_correction_that_opens_one_of_two_leaves_the_other_to_hold() {
     assert_eq!((world.status(ID), world.status("agent:a1")), (Active, Paused));
     assert_eq!((world.end_of(main), world.end_of(sub)), (Some(Released), None));
     assert_eq!(world.hold(sub).budget, bid("agent:a1"));
+}
+
+#[test]
+fn the_state_keeps_the_last_ended_holds_and_all_that_wait() {
+    let mut world = paused();
+    let waits = world.held(hook(HookEvent::PreToolUse));
+    let first = world.held(hook(HookEvent::PreToolUse));
+    world.send(&Command::HoldLost(first));
+    for _ in 1..MAX_ENDED_HOLDS {
+        let id = world.held(hook(HookEvent::PreToolUse));
+        world.send(&Command::HoldLost(id));
+    }
+    assert_eq!(world.end_of(first), Some(ClientGone));
+    let next = world.held(hook(HookEvent::PreToolUse));
+    world.send(&Command::HoldLost(next));
+    assert_eq!(resume(&mut world, first), None, "the oldest of them is forgotten");
+    assert_eq!(world.end_of(waits), None);
+    assert_eq!(world.state.holds.len(), MAX_ENDED_HOLDS + 1);
 }
 
 #[test]
