@@ -22,7 +22,7 @@ check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo test --workspace --quiet --exclude bursar-tests
-	cargo test --quiet -p bursar-tests --test tidy
+	cargo test --quiet -p bursar-tests --test tidy --test fuzz_replay
 
 test:
 	@.ci/need cargo cc npm python3 tmux gzip

@@ -210,6 +210,9 @@ impl<'a> HookInput<'a> {
     /// [`InputError`]; the caller then allows and counts.
     pub fn parse(payload: &'a [u8], argument: Option<&str>) -> Result<Self, InputError> {
         let text = std::str::from_utf8(payload).map_err(|e| InputError::Malformed(e.to_string()))?;
+        if !is_object(text) {
+            return Err(InputError::Malformed("not an object".to_owned()));
+        }
         let raw: Raw<'a> = serde_json::from_str(text).map_err(|e| InputError::Malformed(e.to_string()))?;
         let named = string(raw.hook_event_name);
         let seed_shape = named.is_none();
@@ -233,11 +236,25 @@ impl<'a> HookInput<'a> {
             tool_use_id: string(raw.tool_use_id).filter(|id| valid_id(id)),
             tool_input: raw.tool_input.or(raw.arguments),
             tool_response: raw.tool_response.or(raw.response),
-            tool_calls: raw.tool_calls.and_then(|v| serde_json::from_str(v.get()).ok()).unwrap_or_default(),
+            tool_calls: raw.tool_calls.and_then(calls).unwrap_or_default(),
             task_notification: raw.prompt.is_some_and(begins_as_task_notification),
             error: string(raw.error),
         })
     }
+}
+
+/// Structs read from arrays too, and no caller writes that.
+fn is_object(json: &str) -> bool {
+    json.trim_start().starts_with('{')
+}
+
+fn calls(raw: &RawValue) -> Option<Vec<ToolCall<'_>>> {
+    let calls: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
+    calls
+        .into_iter()
+        .map(RawValue::get)
+        .map(|call| is_object(call).then(|| serde_json::from_str(call).ok())?)
+        .collect()
 }
 
 /// A string where there is one; anything else counts as absent.

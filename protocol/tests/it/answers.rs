@@ -133,44 +133,61 @@ fn for_people(figures: &Figures) -> Vec<String> {
 
 #[test]
 fn sentences_say_what_happened_the_figure_and_the_way_on() {
-    let tokens = figures("session:checkout-api", 512_000, 500_000, false);
-    let dollars = figures("session:checkout-api", 5_120_001, 5_000_000, true);
+    let tokens = figures("session:api", 512_000, 500_000, false);
+    let dollars = figures("session:api", 5_120_001, 5_000_000, true);
     for (text, wanted) in [
         (
             held(&tokens),
-            "Held: session checkout-api has used 512,000 of 500,000 tokens. Approve with `bursar extend checkout-api +100k`.",
+            "Held: session api has used 512,000 of 500,000 tokens. Approve with `bursar extend api +100k`.",
         ),
         (
             shut(&tokens, Why::Paused),
-            "Paused: session checkout-api has used 512,000 of 500,000 tokens. Approve with `bursar extend checkout-api +100k`.",
+            "Paused: session api has used 512,000 of 500,000 tokens. Approve with `bursar extend api +100k`.",
+        ),
+        (
+            shut(&dollars, Why::Exhausted),
+            "Stopped: session api has used $5.13 of $5.00, past its hard limit. Approve with `bursar extend api +100k`.",
+        ),
+        (
+            shut(&tokens, Why::Declined),
+            "Stopped: an operator declined more for session api (512,000 of 500,000 tokens used). `bursar extend api +100k` reopens it.",
+        ),
+        (
+            shut(&tokens, Why::RanOut),
+            "Stopped: session api has used 512,000 of 500,000 tokens and nobody answered in time. Approve with `bursar extend api +100k`, then go on with `claude --resume api`.",
+        ),
+        (
+            shut(&tokens, Why::TooManyUnattended),
+            "Stopped: session api has used 512,000 of 500,000 tokens, and this host holds no more unattended sessions. Approve with `bursar extend api +100k`.",
         ),
         (
             shut(&figures("session:2a0a8f55-edd1-4d01-b447-c41baf3cce86", 5, 4, false), Why::RanOut),
             "Stopped: session 2a0a8f55 has used 5 of 4 tokens and nobody answered in time. Approve with `bursar extend 2a0a8f55 +100k`, then go on with `claude --resume 2a0a8f55-edd1-4d01-b447-c41baf3cce86`.",
         ),
         (
-            shut(&figures("agent:a6a552f53452c60ab", 5, 4, false), Why::Exhausted),
-            "Stopped: agent a6a552f53452c60ab has used 5 of 4 tokens, past its hard limit. Approve with `bursar extend agent:a6a552f53452c60ab +100k`.",
+            shut(&figures("agent:a6a552f53452c60ab", 5, 4, false), Why::Paused),
+            "Paused: agent a6a552f53452c60ab has used 5 of 4 tokens. Approve with `bursar extend agent:a6a552f53452c60ab +100k`.",
         ),
         (
             denied_for_the_model(&dollars),
             "Budget: $5.13 of $5.00 used; this call is refused until a person approves more.",
         ),
         (
-            warning_for_the_model(&figures("", 402_000, 500_000, false), false),
-            "Budget: 402,000 of 500,000 tokens used. Go on as planned; at the limit you are paused and a person decides.",
+            warning_for_the_model(&tokens, false),
+            "Budget: 512,000 of 500,000 tokens used. Go on as planned; at the limit you are paused and a person decides.",
+        ),
+        (
+            warning_for_the_model(&tokens, true),
+            "Budget: 512,000 of 500,000 tokens used. Bring the work to a clean end now; at the limit this session is stopped.",
+        ),
+        (
+            finish_up_for_the_model(&tokens),
+            "Budget: 512,000 of 500,000 tokens used. An operator approved enough to finish: bring the work to a clean end now.",
         ),
         (warned(&figures("task:t", 7, 0, false)), "Task t has used 7 tokens."),
     ] {
         assert_eq!(text, wanted);
     }
-}
-
-#[test]
-fn told_to_wrap_up_is_only_who_is_stopped_for_good() {
-    let figures = figures("session:s", 4, 5, false);
-    assert!(!warning_for_the_model(&figures, false).contains("end"));
-    assert!(warning_for_the_model(&figures, true).contains("clean end now"));
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn a_path_beside_a_long_string_with_half_of_a_pair_stays() {
 
 #[test]
 fn usage_stays_wherever_the_rest_of_a_response_goes() {
-    let usage = r#"{"input_tokens":3,"output_tokens":4}"#;
+    let usage = format!(r#"{{"input_tokens":3,"iterations":[{}0]}}"#, "0,".repeat(990));
     for (what, value) in hostile() {
         let response = format!(r#"{{"stdout":{value},"usage":{usage}}}"#);
         // What no parser holds goes as a whole.

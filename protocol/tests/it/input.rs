@@ -162,6 +162,7 @@ fn what_cannot_be_used_says_why() {
 #[test]
 fn what_is_no_object_of_json_is_malformed() {
     let deep = "[".repeat(1_000_000);
+    let array = format!(r#"["s","s","Stop"{}]"#, ",null".repeat(18));
     let open = format!(r#"{{"session_id":"s","hook_event_name":"Stop","tool_input":{deep}"#);
     for payload in [
         b"".as_slice(),
@@ -169,6 +170,7 @@ fn what_is_no_object_of_json_is_malformed() {
         b"[]",
         b"null",
         b"\"text\"",
+        array.as_bytes(),
         b"{",
         br#"{"session_id":"s","hook_event_name":"Stop"} trailing"#,
         br#"{"session_id":"s","hook_event_name":"Stop","tool_input":NaN}"#,
