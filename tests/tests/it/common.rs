@@ -27,6 +27,11 @@ pub(crate) fn thousand() -> Usage {
     Usage::plain(100, 200).cached(5000, 600, 100)
 }
 
+/// A request's usage that takes so many tokens from a budget, nothing of it cached.
+pub(crate) fn tokens(n: u64) -> Usage {
+    Usage::plain(n / 2, n - n / 2)
+}
+
 /// The client and the API agree to the token, kind by kind and model by model.
 #[track_caller]
 pub(crate) fn assert_same_totals(result: &ClientResult, log: &RequestLog) {

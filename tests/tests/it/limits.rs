@@ -3,23 +3,19 @@
 
 use std::time::{Duration, Instant};
 
-use bursar_tests::api::{Kind, RequestLog, Script, ScriptedApi, Turn, Usage};
+use bursar_tests::api::{Kind, RequestLog, Script, ScriptedApi, Turn};
 use bursar_tests::client::{Headless, HeadlessRun, Outcome};
 use bursar_tests::daemon::Bursar;
 use bursar_tests::world::World;
 use serde_json::json;
 
-use crate::common::{assert_counted, bare, thousand};
+use crate::common::{assert_counted, bare, thousand, tokens};
 
 /// What a hold is watched for, that nothing is sent.
 const WATCH: Duration = Duration::from_secs(2);
 
 /// Ten times what the design allows from a person's word to the hook's end.
 const RELEASE: Duration = Duration::from_secs(1);
-
-fn tokens(n: u64) -> Usage {
-    Usage::plain(n / 2, n - n / 2)
-}
 
 /// Watches a hold, grants more with `extend`, and sees the session go on at once.
 #[track_caller]
@@ -47,7 +43,9 @@ fn crosses_at(bursar: &Bursar<'_>, world: &World, limit: u64, turns: Vec<Turn>, 
     let api = ScriptedApi::start(Script::main(turns));
     let run = Headless::new(world, &api, "do it").start();
     let hold = bursar.wait_for_hold();
-    assert_eq!((hold.agent.as_str(), hold.event.as_str()), ("main", "PostToolBatch"));
+    // Of several calls, a later one may be held before it runs.
+    let before_or_after = ["PreToolUse", "PostToolBatch"].contains(&hold.event.as_str());
+    assert!(hold.agent == "main" && before_or_after, "{hold:?}");
     assert_eq!(hold.budget_id, format!("session:{}", hold.session_id));
     let spent: Vec<u64> = api.log().entries().iter().map(|entry| entry.usage.weighed()).collect();
     assert_eq!(spent.len(), crossing, "the answer that crosses is the last");

@@ -8,7 +8,7 @@ use bursar_tests::client::Headless;
 use bursar_tests::daemon::Bursar;
 use bursar_tests::world::World;
 
-use crate::common::{assert_counted, bare, thousand};
+use crate::common::{assert_counted, bare, thousand, tokens};
 
 fn four_turns() -> ScriptedApi {
     ScriptedApi::start(Script::main([
@@ -26,12 +26,18 @@ fn markers(world: &World) -> usize {
 #[test]
 fn observing_blocks_nothing_and_records_what_would_have_been() {
     let world = bare();
-    let mut bursar = Bursar::new(&world, &[("TOKEN_BUDGET_SESSION_DEFAULT", "2000")]);
+    let mut bursar = Bursar::new(&world, &[("TOKEN_BUDGET_SESSION_DEFAULT", "10000")]);
     let said = bursar.install_with(&["--observe", "--unprotected"]).stdout;
     assert!(said.contains("Observing: "), "{said}");
     bursar.start();
     assert_eq!(bursar.status().mode, "observe");
-    let api = four_turns();
+    // Below the hard threshold to the end.
+    let api = ScriptedApi::start(Script::main([
+        Turn::bash("true", tokens(5000)),
+        Turn::bash("touch second.txt", tokens(5000)),
+        Turn::bash("touch third.txt", tokens(500)),
+        Turn::says("All done.", tokens(500)),
+    ]));
     let outcome = Headless::new(&world, &api, "do it").run();
     assert_eq!((outcome.reason(), outcome.result.result.as_str()), ("completed", "All done."));
     let warned = api.log().entries().iter().any(|entry| entry.carries("Go on as planned"));
@@ -45,14 +51,14 @@ fn observing_blocks_nothing_and_records_what_would_have_been() {
         .rev()
         .filter_map(|verdict| Some((verdict.event.as_str(), verdict.would.as_deref()?)))
         .collect();
-    // Paused by the second answer; past the hard threshold by the third.
+    // Paused by the second answer.
     assert_eq!(
         would,
-        [("PostToolBatch", "hold"), ("PreToolUse", "hold"), ("PostToolBatch", "stop"), ("Stop", "stop")]
+        [("PostToolBatch", "hold"), ("PreToolUse", "hold"), ("PostToolBatch", "hold"), ("Stop", "stop")]
     );
     assert_counted(&bursar, &outcome.result, api.log());
     let budget = bursar.budget(&format!("session:{}", outcome.result.session_id)).expect("the budget");
-    assert_eq!((budget.status.as_str(), budget.tokens_used), ("exhausted", 4000));
+    assert_eq!((budget.status.as_str(), budget.tokens_used), ("paused", 11_000));
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use bursar_tests::api::{Script, ScriptedApi, Turn, Usage};
+use bursar_tests::api::{Script, ScriptedApi, Turn};
 use bursar_tests::client::Headless;
 use bursar_tests::daemon::Bursar;
 use bursar_tests::wait;
 use serde_json::Value;
 
-use crate::common::{SOON, assert_counted, bare, thousand};
+use crate::common::{SOON, assert_counted, bare, thousand, tokens};
 
 /// All that is remembered, as commands tell it.
 #[track_caller]
@@ -32,7 +32,7 @@ fn state(bursar: &Bursar<'_>) -> Vec<Value> {
 fn a_restart_gives_the_same_state() {
     let world = bare();
     let mut bursar = Bursar::up(&world, &[("TOKEN_BUDGET_SESSION_DEFAULT", "10000")]);
-    let half = || Usage::plain(2000, 3000);
+    let half = || tokens(5000);
     let api = ScriptedApi::start(
         Script::default()
             .session(
@@ -46,7 +46,10 @@ fn a_restart_gives_the_same_state() {
             )
             .session("the blue one", [Turn::bash("true", half()), Turn::bash("true", half())])
             .session("the green one", [Turn::bash("exit 3", half()), Turn::says("Green.", half())])
-            .subagent("count the sheep", [Turn::bash("true", thousand()), Turn::says("Three.", thousand())]),
+            .subagent(
+                "count the sheep",
+                [Turn::bash("true", tokens(100)), Turn::says("Three.", tokens(100))],
+            ),
     );
     // One that was extended, one that was declined, one that is paused at its end.
     let red = Headless::new(&world, &api, "do the red one").start();

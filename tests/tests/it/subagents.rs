@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use bursar_tests::api::{Gate, Kind, Script, ScriptedApi, Turn, Usage};
+use bursar_tests::api::{Gate, Kind, Script, ScriptedApi, Turn};
 use bursar_tests::client::Headless;
 use bursar_tests::daemon::Bursar;
 use bursar_tests::wait;
-use serde_json::json;
 
-use crate::common::{SOON, assert_counted, bare, thousand};
+use crate::common::{SOON, assert_counted, bare, thousand, tokens};
 
 const WATCH: Duration = Duration::from_secs(2);
 
@@ -133,22 +132,19 @@ fn a_declined_subagent_is_stopped_and_its_parent_goes_on() {
 fn a_session_over_its_budget_holds_all_its_agents_and_one_answer_frees_them() {
     let world = bare();
     let bursar = Bursar::up(&world, &[("TOKEN_BUDGET_SESSION_DEFAULT", "10000")]);
-    let gate = Gate::new();
+    let (gate, last) = (Gate::new(), Gate::new());
     let api = ScriptedApi::start(
         Script::main([
             Turn::agent("paint the fence", true, thousand()),
-            Turn::bash("true", thousand()).behind(&gate),
+            Turn::bash("true", tokens(100)).behind(&gate),
             Turn::says("Waiting for the painter.", thousand()),
             Turn::says("All done.", thousand()),
         ])
         .subagent(
             "paint the fence",
             [
-                Turn::calls(
-                    "Bash",
-                    json!({ "command": "true", "description": "the answer that crosses" }),
-                    Usage::plain(4500, 4500),
-                ),
+                // It crosses by itself, whatever was read of the other; both stay below the hard threshold.
+                Turn::bash("true", tokens(10_000)),
                 Turn::says("The fence is green.", thousand()),
             ],
         ),
@@ -163,6 +159,12 @@ fn a_session_over_its_budget_holds_all_its_agents_and_one_answer_frees_them() {
     assert_eq!(api.log().count(), 3);
     let said = bursar.done(&["extend", "+100k"]).stdout;
     assert!(said.contains("2 agents released"), "{said}");
+    // The painter ends after the main agent's turn, or the client tells of it in the same turn.
+    api.log().wait_for(&Kind::Main, 3, SOON);
+    wait::until_true("the end of the main agent's turn", SOON, || {
+        bursar.verdicts().verdicts.iter().any(|verdict| verdict.event == "Stop")
+    });
+    last.open();
     let outcome = run.outcome();
     assert_eq!(outcome.result.result, "All done.");
     assert_counted(&bursar, &outcome.result, api.log());
