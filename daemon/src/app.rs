@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::folder::{FolderError, private_folder};
 use crate::host::Host;
 use crate::ipc::listener::{self, ListenError};
 use crate::markers::{self, Markers};
@@ -51,7 +52,10 @@ pub enum AppError {
         /// The state folder.
         state: PathBuf,
     },
-    /// A folder or the socket.
+    /// A folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The socket.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// The store.
@@ -72,8 +76,8 @@ impl AppError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::AlreadyRunning { .. } => 75,
-            Self::Listen(ListenError::NotPrivate { .. }) => 78,
-            Self::Listen(_) | Self::Store(_) | Self::Io { .. } => 70,
+            Self::Folder(FolderError::NotPrivate { .. }) => 78,
+            Self::Folder(FolderError::Io { .. }) | Self::Listen(_) | Self::Store(_) | Self::Io { .. } => 70,
         }
     }
 }
@@ -97,10 +101,10 @@ pub fn run(paths: Paths, config: Config) -> Result<(), AppError> {
 
 async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
     for folder in [paths.state.clone(), paths.paused(), paths.spool()] {
-        listener::private_folder(&folder)?;
+        private_folder(&folder)?;
     }
     if let Some(run) = paths.socket.parent() {
-        listener::private_folder(run)?;
+        private_folder(run)?;
     }
     let _lock = lock(&paths)?;
     let store = Store::open(&paths.database())?;

@@ -11,7 +11,7 @@ use bursar_protocol::paths::Paths;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use crate::ipc::listener::{ListenError, private_folder};
+use crate::folder::{FolderError, private_folder};
 
 /// How long an old daemon may take to end, and a new one to serve.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -35,7 +35,7 @@ pub enum DetachError {
     },
     /// A folder.
     #[error(transparent)]
-    Folder(#[from] ListenError),
+    Folder(#[from] FolderError),
     /// Anything else.
     #[error("cannot start the daemon in the background: {0}")]
     Io(#[from] std::io::Error),

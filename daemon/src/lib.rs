@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod detach;
+pub mod folder;
 pub mod gate;
 pub mod host;
 pub mod ipc;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,51 +19,12 @@ use crate::serve::Service;
 
 /// A socket that cannot be served.
 #[derive(Debug, thiserror::Error)]
-pub enum ListenError {
-    /// A folder is not ours alone.
-    #[error(
-        "{path} must be a folder of this user that is closed to others: `chmod 700` it, or choose another one"
-    )]
-    NotPrivate {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// Anything else.
-    #[error("cannot listen on {path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
-}
-
-/// Makes a folder with mode 0700 whatever the umask, or checks that an existing one is ours alone.
-///
-/// # Errors
-/// [`ListenError`].
-pub fn private_folder(path: &Path) -> Result<(), ListenError> {
-    let io = |source| ListenError::Io { path: path.to_owned(), source };
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(io)?;
-    }
-    match fs::DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            let meta = fs::symlink_metadata(path).map_err(io)?;
-            let ours = meta.is_dir() && meta.uid() == rustix::process::getuid().as_raw();
-            let closed_to_others = meta.mode().trailing_zeros() >= 6;
-            if ours && closed_to_others {
-                return Ok(());
-            }
-            // Made for us a moment ago, under a usual umask: nothing in it can have been seen.
-            if ours && fs::read_dir(path).map_err(io)?.next().is_none() {
-                return fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io);
-            }
-            Err(ListenError::NotPrivate { path: path.to_owned() })
-        }
-        Err(e) => Err(io(e)),
-    }
+#[error("cannot listen on {path}: {source}")]
+pub struct ListenError {
+    /// The socket.
+    path: PathBuf,
+    /// What happened.
+    source: io::Error,
 }
 
 /// Binds the socket, over a stale one of a daemon that died: the caller holds the lock.
@@ -71,7 +32,7 @@ pub fn private_folder(path: &Path) -> Result<(), ListenError> {
 /// # Errors
 /// [`ListenError`].
 pub fn bind(path: &Path) -> Result<Listener, ListenError> {
-    let io = |source| ListenError::Io { path: path.to_owned(), source };
+    let io = |source| ListenError { path: path.to_owned(), source };
     match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io(e)),
         _ => {}

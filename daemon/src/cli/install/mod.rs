@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::output::{Failure, Output};
 use crate::config::Config;
-use crate::ipc::listener::private_folder;
+use crate::folder::private_folder;
 use client::ClientVersion;
 use record::Record;
 use settings::{Entry, SettingsText};
