@@ -102,6 +102,27 @@ fn a_client_whose_environment_names_no_task_is_free_of_the_one_that_another_clie
 }
 
 #[test]
+fn a_budget_knows_the_sessions_under_it() {
+    let mut world = family();
+    world.hook(on_task(HookEvent::SessionStart));
+    world.hook(Hook { session: sid("s2"), ..on_task(HookEvent::SessionStart) });
+    world.hook(Hook { session: sid("s2"), ..sub_hook(HookEvent::SubagentStart, "b1") });
+    world.hook(Hook { session: sid("s3"), ..hook(HookEvent::SessionStart) });
+    for (budget, sessions) in [
+        ("session:s2", &["s2"][..]),
+        ("agent:a1", &["s1"]),
+        ("agent:b1", &["s2"]),
+        ("agent:c1", &[]),
+        ("task:t1", &["s1"]),
+        ("task:t2", &[]),
+    ] {
+        let under: Vec<_> =
+            world.state.sessions_under(&bid(budget)).iter().map(ToString::to_string).collect();
+        assert_eq!(under, sessions, "{budget}");
+    }
+}
+
+#[test]
 fn of_several_shut_budgets_the_tightest_is_named() {
     let mut world = family();
     world.hook(on_task(HookEvent::SessionStart));

@@ -5,7 +5,7 @@ use bursar_engine::budget::Status::{Active, Paused, Warning};
 use bursar_engine::command::{Act, Command, Hook, Usage as UsageRead};
 use bursar_engine::ids::AgentKey;
 use bursar_engine::policy::Policy;
-use bursar_engine::row::{FileProgress, Row, Sighting};
+use bursar_engine::row::{FileProgress, RECENT_ROWS, Recent, Row, Sighting};
 use bursar_engine::table::HookEvent;
 use bursar_engine::time::Timestamp;
 use bursar_engine::usage::Usage;
@@ -141,7 +141,7 @@ fn a_row_that_the_store_remembers_is_corrected_and_not_counted_again() {
     let mut world = World::with_session(10_000);
     world.read(vec![line(100, 1)]);
     let known: Vec<Row> = world.state.recent.get("m1").cloned().into_iter().collect();
-    world.state.recent = bursar_engine::row::Recent::default();
+    world.state.recent = Recent::default();
     assert_eq!(world.state.forgotten(["m1", "m2"].into_iter()), ["m1", "m2"]);
     world.send(&Command::Usage(UsageRead { file: None, rows: vec![line(100, 50)], known }));
     assert_eq!((world.stands(ID).0, world.totals(None).requests), (150, 1));
@@ -254,4 +254,20 @@ fn a_repeated_line_is_no_news() {
     let mut world = World::with_session(10_000);
     world.read(vec![line(100, 7)]);
     assert_eq!(world.read(vec![line(100, 7), line(100, 3)]).events, []);
+}
+
+#[test]
+fn the_oldest_rows_are_forgotten_and_asked_of_the_store() {
+    let mut world = World::with_session(10_000);
+    world.read(vec![line(100, 7)]);
+    let counted = world.state.recent.get("m1").unwrap().clone();
+    let mut recent = Recent::default();
+    let named = |n: usize| Row { message_id: format!("n{n}"), ..counted.clone() };
+    (0..RECENT_ROWS).for_each(|n| recent.put(named(n)));
+    // One that is known keeps its place.
+    recent.put(Row { micro_usd: 9, ..named(0) });
+    assert_eq!(recent.get("n0").map(|r| r.micro_usd), Some(9));
+    recent.put(named(RECENT_ROWS));
+    assert_eq!(recent.get("n0"), None);
+    assert!((1..=RECENT_ROWS).all(|n| recent.get(&format!("n{n}")).is_some()));
 }
