@@ -146,6 +146,38 @@ fn different_strings_are_cut_to_different_hashes_and_equal_ones_to_equal() {
     assert_ne!(hash('m'), hash('n'));
 }
 
+/// What stands for the first string of a tool's input.
+fn mark_of(bytes: &[u8]) -> Value {
+    let value: Value = serde_json::from_slice(bytes).unwrap();
+    value["tool_input"][0]["$bursar_cut"].clone()
+}
+
+#[test]
+fn the_ends_of_a_cut_string_are_whole_characters_and_within_their_limit() {
+    for offset in 0..4 {
+        let text = format!("{}{}{}", "a".repeat(offset), "\u{1F600}".repeat(10_000), "z".repeat(offset));
+        let mark = mark_of(&check(&payload(&json!([text]).to_string(), "1")).1);
+        let (head, tail) = (mark["head"].as_str().unwrap(), mark["tail"].as_str().unwrap());
+        assert!(text.starts_with(head) && text.ends_with(tail), "{offset}");
+        assert!([head, tail].iter().all(|end| (8_189..=8_192).contains(&end.len())), "{offset}");
+    }
+}
+
+#[test]
+fn a_string_that_is_cut_further_still_tells_the_whole_ones_length_and_hash() {
+    let texts = |count: usize| json!(vec!["x".repeat(20_000); count]).to_string();
+    let (little, little_bytes) = check(&payload(&texts(1), "1"));
+    let (tight, tight_bytes) = check(&payload(&texts(100), "1"));
+    let (emptied, emptied_bytes) = check(&payload(&texts(1_000), "1"));
+    assert_eq!((little, tight, emptied), (Cut::LongStrings, Cut::Tight, Cut::Emptied));
+    let whole = mark_of(&little_bytes);
+    for (bytes, kept) in [(little_bytes, 8_192), (tight_bytes, 512), (emptied_bytes, 0)] {
+        let mark = mark_of(&bytes);
+        assert_eq!((&mark["bytes"], &mark["xxh3_128"]), (&json!(20_000), &whole["xxh3_128"]));
+        assert_eq!((&mark["head"], &mark["tail"]), (&json!("x".repeat(kept)), &json!("x".repeat(kept))));
+    }
+}
+
 #[test]
 fn a_path_beside_a_long_string_with_half_of_a_pair_stays() {
     let input = format!(r#"{{"file_path":"/src/a.rs","content":"{}\ud83d"}}"#, "x".repeat(20_000));

@@ -145,6 +145,18 @@ fn the_parts_of_an_answer_are_put_together() {
 }
 
 #[test]
+fn an_answer_of_exactly_the_limit_is_taken_and_what_follows_it_too() {
+    let of =
+        |length: usize| FromDaemon::Answer { exit: 0, stdout: "x".repeat(length), stderr: String::new() };
+    let overhead = frame(&of(0)).len() - HEADER_BYTES;
+    let longest = of(MAX_FRAME_BYTES as usize - overhead);
+    let peer = Peer::sending(vec![frame(&longest), frame(&FromDaemon::Beat)]);
+    let mut connection = peer.open();
+    assert!(connection.receive(Instant::now() + LONG).unwrap() == longest);
+    assert_eq!(connection.receive(Instant::now() + LONG).unwrap(), FromDaemon::Beat);
+}
+
+#[test]
 fn what_comes_in_pieces_or_together_is_taken_message_by_message() {
     let (held, beat) = (frame(&FromDaemon::Held { hold_id: 8 }), frame(&FromDaemon::Beat));
     let both = [held.clone(), beat.clone()].concat();
