@@ -27,6 +27,12 @@ fn writes(world: &World, name: &str) -> Turn {
     Turn::calls("Write", json!({ "file_path": path, "content": "it went ahead" }), thousand())
 }
 
+/// A model whose second answer uses two thousand tokens up, and that says these words if it is asked once more.
+fn crossing_then(last: &str) -> ScriptedApi {
+    let crossing = [Turn::bash("true", thousand()), Turn::bash("true", thousand())];
+    ScriptedApi::start(Script::main(crossing.into_iter().chain([Turn::says(last, thousand())])))
+}
+
 #[test]
 fn a_decline_ends_the_turn_and_refuses_prompts_until_it_is_extended() {
     let world = bare();
@@ -61,11 +67,7 @@ fn a_decline_ends_the_turn_and_refuses_prompts_until_it_is_extended() {
 fn the_short_form_stops_the_only_one_that_waits() {
     let world = bare();
     let bursar = two_thousand(&world);
-    let api = ScriptedApi::start(Script::main([
-        Turn::bash("true", thousand()),
-        Turn::bash("true", thousand()),
-        Turn::says("Never.", thousand()),
-    ]));
+    let api = crossing_then("Never.");
     let run = Headless::new(&world, &api, "do it").start();
     let hold = bursar.wait_for_hold();
     let said = bursar.done(&["stop"]).stdout;
@@ -78,11 +80,7 @@ fn the_short_form_stops_the_only_one_that_waits() {
 fn finishing_grants_a_little_and_tells_the_model_to_close() {
     let world = bare();
     let bursar = two_thousand(&world);
-    let api = ScriptedApi::start(Script::main([
-        Turn::bash("true", thousand()),
-        Turn::bash("true", thousand()),
-        Turn::says("Closed.", thousand()),
-    ]));
+    let api = crossing_then("Closed.");
     let run = Headless::new(&world, &api, "do it").start();
     let hold = bursar.wait_for_hold();
     bursar.done(&["finish"]);
@@ -144,11 +142,7 @@ fn a_call_that_is_held_before_it_runs_never_runs_when_nobody_answers() {
 fn a_held_client_that_is_killed_is_a_client_gone() {
     let world = bare();
     let bursar = two_thousand(&world);
-    let api = ScriptedApi::start(Script::main([
-        Turn::bash("true", thousand()),
-        Turn::bash("true", thousand()),
-        Turn::says("After all.", thousand()),
-    ]));
+    let api = crossing_then("After all.");
     let run = Headless::new(&world, &api, "do it").start();
     let hold = bursar.wait_for_hold();
     // Nobody tells its hook anything then.
@@ -164,11 +158,7 @@ fn a_held_client_that_is_killed_is_a_client_gone() {
 fn a_ci_run_is_stopped_at_once() {
     let world = bare();
     let bursar = two_thousand(&world);
-    let api = ScriptedApi::start(Script::main([
-        Turn::bash("true", thousand()),
-        Turn::bash("true", thousand()),
-        Turn::says("Never.", thousand()),
-    ]));
+    let api = crossing_then("Never.");
     let outcome = Headless::new(&world, &api, "do it").env("CI", "true").run();
     assert_eq!(outcome.reason(), "hook_stopped");
     assert_eq!(api.log().count(), 2);
