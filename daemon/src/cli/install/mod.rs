@@ -216,7 +216,7 @@ pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs, output: &Output) ->
     }
     record.forget(&file);
     record.save(&paths.state).map_err(failed)?;
-    release(paths);
+    let refused = release(paths);
     if record.is_empty() {
         files::remove_markers(&paths.paused()).map_err(failed)?;
         files::remove(&paths.hook_client()).map_err(failed)?;
@@ -226,17 +226,22 @@ pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs, output: &Output) ->
         file.display(),
         paths.state.display()
     ));
+    if refused {
+        output.line(
+            "Who waits now goes on waiting, since nobody may approve here: Esc ends the wait in its terminal.",
+        );
+    }
     output.json(&json!({ "settings": file }).to_string());
     Ok(())
 }
 
-/// Lets go whoever is held, if a daemon serves and lets us; the markers go in any case.
-fn release(paths: &Paths) {
+/// Lets go whoever is held, and says whether a daemon serves that refused it; the markers go in any case.
+fn release(paths: &Paths) -> bool {
     let frame = OperatorFrame {
         request_id: uuid::Uuid::now_v7().to_string(),
         reason: "uninstalled".to_owned(),
         in_agent_shell: false,
         act: OperatorAct::Release,
     };
-    let _ = super::client::ask(paths, &ToDaemon::Operator(frame));
+    super::client::ask(paths, &ToDaemon::Operator(frame)).is_err_and(|failure| failure.exit == 1)
 }
