@@ -8,7 +8,7 @@ use bursar_protocol::frame::{HEADER_BYTES, Header};
 use bursar_protocol::message::{FromDaemon, ToDaemon};
 use bursar_protocol::{MIN_VERSION, ProtocolError, VERSION, codec};
 use interprocess::local_socket::tokio::Stream;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio_util::sync::CancellationToken;
 
 use crate::ipc::commands;
@@ -28,8 +28,15 @@ const COMES_BACK: Duration = Duration::from_millis(600);
 /// The most bytes of JSON in one part of a reply.
 const PART_BYTES: usize = 128 * 1024;
 
+/// What is read at once: most hooks' frames are shorter.
+const READ_BYTES: usize = 2 * 1024;
+
+/// A connection, of which a whole frame is read in one call.
+type Buffered = BufReader<Stream>;
+
 /// Serves a connection to its end.
-pub async fn serve(mut stream: Stream, peer: Peer, service: Arc<Service>, cancel: CancellationToken) {
+pub async fn serve(stream: Stream, peer: Peer, service: Arc<Service>, cancel: CancellationToken) {
+    let mut stream = Buffered::with_capacity(READ_BYTES, stream);
     loop {
         let read = tokio::select! {
             () = cancel.cancelled() => return,
@@ -53,28 +60,24 @@ pub async fn serve(mut stream: Stream, peer: Peer, service: Arc<Service>, cancel
     }
 }
 
-async fn read_message(stream: &mut Stream) -> Result<Option<(u8, ToDaemon)>, ProtocolError> {
+async fn read_message(stream: &mut Buffered) -> Result<Option<(u8, ToDaemon)>, ProtocolError> {
     let mut header = [0; HEADER_BYTES];
     if stream.read(&mut header[..1]).await? == 0 {
         return Ok(None);
     }
     let rest = async {
         stream.read_exact(&mut header[1..]).await?;
-        let checked = Header::decode(header);
-        let length = match &checked {
-            Ok(h) => h.length,
+        let (version, length) = match Header::decode(header) {
+            Ok(header) => (Ok(header.version), header.length),
             // The message of another version is passed over, so that the caller can send again.
-            Err(ProtocolError::Version { .. }) => {
-                u32::from_le_bytes([header[4], header[5], header[6], header[7]])
+            Err(e @ ProtocolError::Version { .. }) => {
+                (Err(e), u32::from_le_bytes([header[4], header[5], header[6], header[7]]))
             }
-            Err(_) => 0,
+            Err(e) => return Err(e),
         };
-        if matches!(&checked, Err(e) if !matches!(e, ProtocolError::Version { .. })) {
-            return checked.map(|h| (h.version, Vec::new()));
-        }
         let mut body = vec![0; length as usize];
         stream.read_exact(&mut body).await?;
-        checked.map(|h| (h.version, body))
+        Ok((version?, body))
     };
     let Ok(frame) = tokio::time::timeout(FRAME_WAIT, rest).await else {
         return Err(ProtocolError::Io(std::io::ErrorKind::TimedOut.into()));
@@ -84,7 +87,7 @@ async fn read_message(stream: &mut Stream) -> Result<Option<(u8, ToDaemon)>, Pro
 }
 
 async fn respond(
-    stream: &mut Stream,
+    stream: &mut Buffered,
     version: u8,
     message: ToDaemon,
     peer: Peer,
@@ -113,7 +116,7 @@ async fn respond(
 
 /// Keeps a hook waiting: beats until a person decides, its time is over, or it goes away.
 async fn hold(
-    stream: &mut Stream,
+    stream: &mut Buffered,
     version: u8,
     held: hooks::Held,
     service: &Arc<Service>,
@@ -147,13 +150,13 @@ async fn hold(
     Err(gone)
 }
 
-async fn send(stream: &mut Stream, version: u8, message: &FromDaemon) -> Result<(), ProtocolError> {
+async fn send(stream: &mut Buffered, version: u8, message: &FromDaemon) -> Result<(), ProtocolError> {
     let frame = codec::frame_as(version, message)?;
     stream.write_all(&frame).await?;
     Ok(())
 }
 
-async fn reply(stream: &mut Stream, version: u8, status: u16, json: &str) -> Result<(), ProtocolError> {
+async fn reply(stream: &mut Buffered, version: u8, status: u16, json: &str) -> Result<(), ProtocolError> {
     let mut rest = json;
     loop {
         let mut end = rest.len().min(PART_BYTES);
