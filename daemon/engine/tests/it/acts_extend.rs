@@ -10,7 +10,7 @@ use bursar_engine::row::Sighting;
 use bursar_engine::table::{Cell, HookEvent};
 use bursar_engine::usage::{Usage, Weights};
 
-use crate::support::{S, START, World, bid, extend, hook, operator, row, sub_hook, tokens_only};
+use crate::support::{S, START, World, bid, extend, hook, key, operator, row, sub_hook, tokens_only};
 
 const ID: &str = "session:s1";
 
@@ -260,6 +260,27 @@ fn finishing_is_granted_what_is_over_and_what_closing_takes() {
         assert_eq!(grant.tokens, used - base + 1 + need, "{base} {used} {context}");
         assert!(grant.finish_up);
     }
+}
+
+#[test]
+fn going_on_costs_the_greatest_context_of_those_whom_the_budget_concerns() {
+    let mut world = World::new(Policy { session: tokens_only(1_000), ..Policy::default() });
+    world.hook(hook(HookEvent::SessionStart));
+    let contexts = [(None, 70_000), (Some("a1"), 90_000), (Some("a2"), 40_000)];
+    for (agent, context) in contexts {
+        agent.map(|a| world.hook(sub_hook(HookEvent::SubagentStart, a)));
+        let cached = Usage { cache_read: context, ..Usage::default() };
+        world.read(vec![Sighting { usage: cached, agent: key(agent), ..row(&format!("c{context}"), 0) }]);
+    }
+    // Nobody waits: all agents of the session, or the subagent alone.
+    let mut costs = |id: &str| world.act(extend(id, 1)).unwrap().context_tokens;
+    assert_eq!([costs(ID), costs("agent:a2")], [90_000, 40_000]);
+    // Who waits under it is whom it concerns.
+    world.state.budgets.get_mut(&bid(ID)).unwrap().status = Paused;
+    world.held(hook(HookEvent::PreToolUse));
+    world.held(sub_hook(HookEvent::PreToolUse, "a2"));
+    let finished = world.act(Act::Finish(Some(bid(ID)))).unwrap();
+    assert_eq!(finished.budget.unwrap().max.tokens, 1_001 + 70_000 + 20_000);
 }
 
 #[test]

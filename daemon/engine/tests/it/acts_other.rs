@@ -147,6 +147,17 @@ fn a_limit_set_so_that_it_warns_is_told_to_the_model_and_one_that_opens_it_is_no
 }
 
 #[test]
+fn a_limit_that_shuts_nothing_is_no_pause_and_no_alert() {
+    for (used, tokens) in [(100, 2_000), (100, 1_000), (1_500, 5_000), (1_500, 1_400)] {
+        let mut world = World::with_session(1_000);
+        world.spend(used);
+        let (alerts, pauses) = (world.alerts_of(ID), world.budget(ID).pauses);
+        world.act(set_tokens(tokens)).unwrap();
+        assert_eq!((world.alerts_of(ID), world.budget(ID).pauses), (alerts, pauses), "{used} of {tokens}");
+    }
+}
+
+#[test]
 fn grants_stand_when_a_limit_is_set() {
     let mut world = World::with_session(1_000);
     world.extend(ID, 300);

@@ -6,7 +6,7 @@ use bursar_engine::command::Act;
 use bursar_engine::error::OperatorError;
 use bursar_engine::event::{Event, OperatorRecord};
 use bursar_engine::ids::AlertId;
-use bursar_engine::policy::{OnPause, Policy};
+use bursar_engine::policy::{Mode, OnPause, Policy};
 use bursar_engine::ratio::Ratio;
 use bursar_engine::table::{Cell, HookEvent};
 use bursar_engine::verdict::{ModelText, Why};
@@ -144,6 +144,20 @@ fn only_where_the_limit_ends_the_work_is_the_model_told_to_wrap_up() {
     world.spend(20_000);
     let (_, _, ends) = told(&mut world, HookEvent::PreToolUse, None).unwrap();
     assert!(ends, "what was granted to finish is the end");
+}
+
+#[test]
+fn observing_a_warning_is_recorded_and_the_model_hears_nothing() {
+    let mut world =
+        World::new(Policy { mode: Mode::Observe, session: tokens_only(1_000), ..Policy::default() });
+    world.hook(hook(HookEvent::SessionStart));
+    world.spend(800);
+    let verdict = world.hook(hook(HookEvent::PreToolUse));
+    assert_eq!((verdict.cell, verdict.would, verdict.text), (Cell::Allow, None, None));
+    let because = verdict.because.unwrap();
+    assert_eq!((because.budget, because.why, because.tokens_used), (bid(ID), Why::Warning, 800));
+    assert_eq!(world.hook(hook(HookEvent::PreToolUse)).because, None, "once");
+    assert_eq!(world.alerts_of(ID), [WarningThreshold]);
 }
 
 #[test]

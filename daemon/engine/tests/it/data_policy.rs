@@ -2,7 +2,7 @@
 
 use bursar_engine::policy::{Limit, Policy};
 use bursar_engine::ratio::Ratio;
-use bursar_engine::usage::{MICRO, Weights};
+use bursar_engine::usage::{MAX_TOKENS_PER_REQUEST, MICRO, Usage, Weights};
 
 use crate::support::tokens_only;
 
@@ -73,5 +73,23 @@ fn every_weighting_says_what_a_token_is() {
     ];
     for (weights, unit) in rows {
         assert_eq!(weights.unit(), unit);
+    }
+}
+
+#[test]
+fn a_request_has_at_most_a_billion_tokens_of_a_kind_and_a_weight_is_at_most_a_thousand() {
+    assert_eq!((MAX_TOKENS_PER_REQUEST, Weights::MAX), (1_000_000_000, 1_000_000_000));
+    let most = MAX_TOKENS_PER_REQUEST;
+    let all =
+        Usage { input: most, output: most, cache_write_5m: most, cache_write_1h: most, cache_read: most };
+    assert!(all.is_plausible());
+    for more in [
+        Usage { input: most + 1, ..all },
+        Usage { output: most + 1, ..all },
+        Usage { cache_write_5m: most + 1, ..all },
+        Usage { cache_write_1h: most + 1, ..all },
+        Usage { cache_read: most + 1, ..all },
+    ] {
+        assert!(!more.is_plausible(), "{more:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! How holds end: each way, and what the hook is told then (DESIGN 4.2 to 4.5).
 
+use bursar_engine::Event;
 use bursar_engine::budget::Status::{Active, Exhausted, Paused};
 use bursar_engine::command::{Act, Command, Hook};
 use bursar_engine::decide::{Reply, released};
@@ -86,6 +87,8 @@ fn acts_that_open_nothing_release_nobody() {
         let id = world.held(hook(HookEvent::PreToolUse));
         let done = world.act(act.clone()).unwrap();
         assert_eq!((world.end_of(id), done.released), (None, 0), "{act:?}");
+        let told = world.events.iter().filter(|e| matches!(e, Event::Hold(_))).count();
+        assert_eq!(told, 1, "{act:?}: nothing new of the hold");
     }
 }
 
