@@ -66,7 +66,8 @@ fn a_daemon_that_does_not_answer_keeps_nobody() {
     assert_eq!((outcome.reason(), outcome.result.result.as_str()), ("completed", "Done."));
     assert!(outcome.system_messages().iter().any(|told| told.starts_with(AWAY)), "{:?}", outcome.messages);
     bursar.thaw();
-    // It finds the transcript all the same.
+    // What the hooks had said by then is heard late, and the transcript is found all the same.
+    wait::until_true("the session, known late", SOON, || !bursar.sessions(true).is_empty());
     assert_counted(&bursar, &outcome.result, api.log());
 }
 

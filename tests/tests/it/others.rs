@@ -4,6 +4,7 @@ use bursar_tests::api::{Gate, Kind, Script, ScriptedApi, Turn};
 use bursar_tests::client::Headless;
 use bursar_tests::daemon::Bursar;
 use bursar_tests::settings::EVENTS;
+use bursar_tests::wait;
 use serde_json::json;
 
 use crate::common::{SOON, assert_counted, recorded, thousand, tokens};
@@ -25,9 +26,9 @@ fn hooks_of_others_run_beside_ours_and_what_they_say_is_heard() {
     );
     let run = Headless::new(&world, &api, "do it").start();
     let hold = bursar.wait_for_hold();
-    // Ours holds the batch; theirs has long heard of it.
+    // Ours holds the batch; theirs, beside it, hears of it too.
     assert_eq!(hold.event, "PostToolBatch");
-    assert_eq!(theirs.events_of("PostToolBatch").len(), 2);
+    wait::until_true("their second batch", SOON, || theirs.events_of("PostToolBatch").len() == 2);
     bursar.extend(&hold.budget_id, 100_000);
     let outcome = run.outcome();
     assert_eq!(outcome.result.result, "Done.");
