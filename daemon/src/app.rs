@@ -13,6 +13,7 @@ use bursar_engine::ids::HoldId;
 use bursar_engine::time::Timestamp;
 use bursar_protocol::paths::Paths;
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -99,7 +100,17 @@ pub fn run(paths: Paths, config: Config) -> Result<(), AppError> {
     runtime.block_on(serve(paths, config))
 }
 
+/// Each connection takes a descriptor: as many as this process may have.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(e) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(error = %e, "the limit of open files stays as it is");
+    }
+}
+
 async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
+    raise_descriptor_limit();
     for folder in [paths.state.clone(), paths.paused(), paths.spool()] {
         private_folder(&folder)?;
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bursar_protocol::paths::Paths;
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::folder::{FolderError, private_folder};
 
@@ -61,7 +61,7 @@ pub fn detach(paths: &Paths, replace: bool) -> Result<Detached, DetachError> {
     let replaced = serving(paths);
     match replaced {
         Some(pid) if !replace => return Err(DetachError::AlreadyServes(pid)),
-        Some(pid) => end(pid)?,
+        Some(pid) => end(paths, pid)?,
         None => {}
     }
     let log = paths.state.join("daemon.log");
@@ -88,11 +88,17 @@ pub fn detach(paths: &Paths, replace: bool) -> Result<Detached, DetachError> {
 /// The daemon that serves here, if one does: it holds the lock, and its `ready` file names it. Without the lock the
 /// file is a dead daemon's, and its number may be anybody's by now.
 fn serving(paths: &Paths) -> Option<u32> {
-    let lock = OpenOptions::new().write(true).open(paths.lock()).ok()?;
-    if flock(&lock, FlockOperation::NonBlockingLockExclusive) != Err(rustix::io::Errno::WOULDBLOCK) {
+    if !is_locked(paths) {
         return None;
     }
     u32::try_from(ready(paths)?.as_raw_nonzero().get()).ok()
+}
+
+fn is_locked(paths: &Paths) -> bool {
+    let lock = OpenOptions::new().write(true).open(paths.lock());
+    lock.is_ok_and(|lock| {
+        flock(&lock, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK)
+    })
 }
 
 /// The process that says that it serves.
@@ -100,12 +106,13 @@ fn ready(paths: &Paths) -> Option<Pid> {
     fs::read_to_string(paths.ready()).ok()?.trim().parse().ok().and_then(Pid::from_raw)
 }
 
-fn end(pid: u32) -> Result<(), DetachError> {
+fn end(paths: &Paths, pid: u32) -> Result<(), DetachError> {
     let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
     // It may have ended by itself meanwhile.
     let _ = kill_process(process, Signal::TERM);
     let until = Instant::now() + PATIENCE;
-    while test_kill_process(process).is_ok() {
+    // Its lock tells, not its number: where nobody reaps it, that stays.
+    while is_locked(paths) {
         if Instant::now() > until {
             return Err(DetachError::DoesNotEnd(pid));
         }

@@ -42,11 +42,8 @@ pub fn level(paths: &Paths) -> Level {
     serde_json::from_str::<Record>(&text).map_or(Level::Locked, |r| r.level)
 }
 
-/// Why an act is refused, if it is: a sentence that says who and what next.
-pub fn refusal(service: &Service, peer: Peer, frame: &OperatorFrame, act: &Act) -> Option<String> {
-    if is_open_to_all(service, act) {
-        return None;
-    }
+/// Why an act is refused that is not open to all, if it is: a sentence that says who and what next.
+pub fn refusal(service: &Service, peer: Peer, frame: &OperatorFrame) -> Option<String> {
     let agent = peer::agents_hand(peer, &service.host.served_clients()).or_else(|| {
         frame.in_agent_shell.then_some("the caller runs in an agent's shell (CLAUDECODE is set)")
     });
@@ -61,7 +58,7 @@ pub fn refusal(service: &Service, peer: Peer, frame: &OperatorFrame, act: &Act) 
 }
 
 /// Tightening is open to all: a lower limit, or shutting a budget.
-fn is_open_to_all(service: &Service, act: &Act) -> bool {
+pub fn is_open_to_all(service: &Service, act: &Act) -> bool {
     let Act::Set { budget, tokens, micro_usd, alert, shut: _ } = act else { return false };
     service.host.look(|state| {
         let Some(budget) = state.budgets.get(budget) else { return true };

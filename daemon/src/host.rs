@@ -6,12 +6,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bursar_engine::command::Command;
 use bursar_engine::decide::{Reply, decide, released};
 use bursar_engine::hold::Hold;
 use bursar_engine::ids::{AgentKey, HoldId, SessionId};
 use bursar_engine::row::FileProgress;
+use bursar_engine::session::Session;
+use bursar_engine::table::Cell;
 use bursar_engine::verdict::Verdict;
 use bursar_engine::{Event, State};
 use tokio::sync::{Notify, oneshot};
@@ -23,6 +26,9 @@ use crate::store::{Batch, Reader, StoreError, Writer};
 /// The greatest output that any model writes in one answer, in tokens (`maxOutputTokens` of the client's figures).
 const GREATEST_OUTPUT_TOKENS: u64 = 128_000;
 
+/// How long a hook's verdict waits for the disk: its client gives up after 250 ms (HOOK 4).
+const HOOK_PATIENCE: Duration = Duration::from_millis(120);
+
 /// What went wrong beneath a command.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
@@ -32,6 +38,9 @@ pub enum HostError {
     /// The store's writer is gone.
     #[error("the store's writer has stopped; restart the daemon")]
     WriterGone,
+    /// It takes longer than a hook waits; it is still being written.
+    #[error("the store is slow: a decision was answered before it was written")]
+    Slow,
     /// A marker could not be written or removed.
     #[error("the marker of a paused session could not be changed: {0}")]
     Marker(#[from] std::io::Error),
@@ -110,16 +119,32 @@ impl Host {
     /// # Errors
     /// [`HostError`], with the reply: the decision stands in memory, but must not be called done.
     pub async fn submit(&self, command: &Command) -> (Reply, Result<(), HostError>) {
+        self.submit_within(command, None).await
+    }
+
+    async fn submit_within(
+        &self,
+        command: &Command,
+        patience: Option<Duration>,
+    ) -> (Reply, Result<(), HostError>) {
         let decided = self.apply(command);
         let durable = match decided.committed {
             None => Ok(()),
-            Some(done) => match done.await {
-                Ok(result) => result.map_err(HostError::from),
-                Err(_) => Err(HostError::WriterGone),
+            Some(done) => match tokio::time::timeout(patience.unwrap_or(Duration::MAX), done).await {
+                Ok(Ok(result)) => result.map_err(HostError::from),
+                Ok(Err(_)) => Err(HostError::WriterGone),
+                Err(_) => Err(HostError::Slow),
             },
         };
+        // Those who go on go first: a shared budget may have many markers, and one that is cleared late stops nobody while
+        // this daemon serves.
+        let (go_on, stop): (Vec<_>, Vec<_>) =
+            decided.released.into_iter().partition(|(_, verdict)| verdict.cell == Cell::Allow);
+        for (hold, verdict) in go_on {
+            self.deliver(hold, verdict);
+        }
         let marked = self.mark(&decided.marks).map_err(HostError::from);
-        for (hold, verdict) in decided.released {
+        for (hold, verdict) in stop {
             self.deliver(hold, verdict);
         }
         if decided.hold_began {
@@ -132,10 +157,11 @@ impl Host {
         (decided.reply, result)
     }
 
-    /// As [`Host::submit`], for those who answer the same whether or not it is on the disk yet: a hook's verdict
-    /// stands in memory, the writer keeps trying, and `bursar status` says so.
+    /// As [`Host::submit`], for those who answer the same whether or not it is on the disk yet: a hook's verdict stands in
+    /// memory, the writer keeps trying, and `bursar status` says so. On a full or slow disk it leaves before the hook
+    /// gives up, and with that lets its call go ahead.
     pub async fn tell(&self, command: &Command) -> Reply {
-        self.submit(command).await.0
+        self.submit_within(command, Some(HOOK_PATIENCE)).await.0
     }
 
     /// Waits until everything decided so far is written; false where it could not be, and is tried again.
@@ -160,8 +186,14 @@ impl Host {
                     }
                 }
                 Event::Hold(hold) => decided.hold_began |= hold.end.is_none(),
-                Event::Session(_)
-                | Event::Agent(_)
+                // Coming back, or drawing on another task, it may stand under something that is shut, or no longer.
+                Event::Session(session) => {
+                    let drew = |s: &Session| (s.ended.is_some(), s.env_task.clone(), s.tasks.clone());
+                    if state.sessions.get(&session.id).map(drew) != Some(drew(session)) {
+                        decided.marks.push(session.id.clone());
+                    }
+                }
+                Event::Agent(_)
                 | Event::Row(_)
                 | Event::Totals { .. }
                 | Event::File(_)
@@ -170,6 +202,7 @@ impl Host {
                 | Event::Operator(_)
                 | Event::RolledUp { .. }
                 | Event::Forgotten(_)
+                | Event::TaskForgotten(_)
                 | Event::HistoryEnded { .. } => {}
             }
             durable |= event.is_durable();
@@ -258,7 +291,7 @@ impl Host {
             })
             .map_err(Arc::new)?;
         }
-        self.submit(&Command::Usage(usage)).await.1
+        self.submit_within(&Command::Usage(usage), Some(HOOK_PATIENCE)).await.1
     }
 
     /// Whether the answer that comes next could reach a limit: then the batch waits for its own message (4.1).

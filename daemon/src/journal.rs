@@ -25,7 +25,11 @@ pub async fn run(mut feed: Feed, service: Arc<Service>) {
 fn note(service: &Service, event: &Event) {
     match event {
         Event::Hold(hold) => note_hold(service, hold),
-        Event::Alert(alert) => tracing::warn!(alert = alert.alert_id.0, "{}", views::alert(alert).message),
+        Event::Alert(alert) => tracing::warn!(
+            alert = alert.alert_id.0,
+            "{}",
+            service.host.look(|state| views::alert(state, alert)).message
+        ),
         Event::Operator(record) => note_act(record),
         Event::Session(_)
         | Event::Agent(_)
@@ -36,6 +40,7 @@ fn note(service: &Service, event: &Event) {
         | Event::AlertAcknowledged { .. }
         | Event::RolledUp { .. }
         | Event::Forgotten(_)
+        | Event::TaskForgotten(_)
         | Event::HistoryEnded { .. } => {}
     }
 }

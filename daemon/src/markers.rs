@@ -43,12 +43,16 @@ impl Markers {
     pub fn sync(&self, sessions: &[SessionId], want: impl Fn(&SessionId) -> Marker) -> io::Result<()> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         let mut first_error = Ok(());
+        let mut changed = false;
         for session in sessions {
             let marker = want(session);
-            if written.get(session).unwrap_or(&Marker::default()) == &marker {
+            let path = marker::path(&self.state_dir, session.as_str());
+            // Somebody else may have removed the file: `uninstall` without the daemon's leave, or an agent.
+            let stands = |m: &Marker| m == &marker && (m.is_empty() || path.exists());
+            if stands(written.get(session).unwrap_or(&Marker::default())) {
                 continue;
             }
-            let path = marker::path(&self.state_dir, session.as_str());
+            changed = true;
             let done = if marker.is_empty() { remove(&path) } else { write(&path, &marker.to_text()) };
             match done {
                 Ok(()) if marker.is_empty() => drop(written.remove(session)),
@@ -56,10 +60,14 @@ impl Markers {
                 Err(e) => first_error = first_error.and(Err(e)),
             }
         }
+        if changed {
+            first_error = first_error.and_then(|()| File::open(self.state_dir.join("paused"))?.sync_all());
+        }
         first_error
     }
 
-    /// At start-up: removes every file that no session in `standing` asks for, then writes the rest.
+    /// At start-up: removes the file of every session in `standing` that asks for none, and writes the rest. Files of
+    /// sessions that nobody knows stay: only a human removes them.
     ///
     /// # Errors
     /// As [`Markers::sync`].
@@ -68,12 +76,26 @@ impl Markers {
         let shut: HashMap<&SessionId, &Marker> =
             standing.iter().filter(|(_, m)| !m.is_empty()).map(|(s, m)| (s, m)).collect();
         let keep: HashSet<PathBuf> = shut.keys().map(|s| marker::path(&self.state_dir, s.as_str())).collect();
+        let known: HashSet<PathBuf> =
+            standing.iter().map(|(s, _)| marker::path(&self.state_dir, s.as_str())).collect();
+        let mut strangers = 0_u32;
         for entry in fs::read_dir(&dir)? {
             let path = entry?.path();
-            if !keep.contains(&path) {
+            if known.contains(&path) && !keep.contains(&path) {
                 remove(&path)?;
+            } else if !known.contains(&path) {
+                strangers += 1;
             }
         }
+        if strangers > 0 {
+            // Wiping the store is no extension.
+            tracing::warn!(
+                strangers,
+                ?dir,
+                "markers of sessions that the store does not know stand; remove them by hand"
+            );
+        }
+        File::open(&dir)?.sync_all()?;
         let sessions: Vec<SessionId> = shut.keys().map(|s| (*s).clone()).collect();
         self.sync(&sessions, |s| shut.get(s).map(|m| (*m).clone()).unwrap_or_default())
     }
@@ -84,11 +106,17 @@ impl Markers {
     /// The first file that could not be removed.
     pub fn clear(&self) -> io::Result<()> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.restore(&[])
+        for entry in fs::read_dir(self.state_dir.join("paused"))? {
+            let path = entry?.path();
+            if path.is_file() {
+                remove(&path)?;
+            }
+        }
+        Ok(())
     }
 }
 
-/// Writes a file whole or not at all, and both it and its folder to the disk.
+/// Writes a file whole or not at all, and to the disk; the folder is the caller's to sync.
 fn write(path: &Path, text: &str) -> io::Result<()> {
     let part = path.with_extension("part");
     let mut file = OpenOptions::new()
@@ -100,20 +128,14 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
         .open(&part)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&part, path)?;
-    sync_folder(path)
+    fs::rename(&part, path)
 }
 
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(e),
-        Ok(()) => sync_folder(path),
+        done => done,
     }
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 #[cfg(test)]
@@ -132,9 +154,20 @@ mod tests {
         assert_eq!(Marker::from_text(&std::fs::read_to_string(&path)?), shut);
         markers.sync(std::slice::from_ref(&session), |_| Marker::default())?;
         assert!(!path.exists());
-        std::fs::write(dir.path().join("paused/stale"), "bursar-marker 1\nsession\n")?;
-        Markers::new(dir.path().to_owned()).restore(&[(session, shut)])?;
-        assert!(path.exists() && !dir.path().join("paused/stale").exists());
+        // One that somebody else removed is written again.
+        markers.sync(std::slice::from_ref(&session), |_| shut.clone())?;
+        std::fs::remove_file(&path)?;
+        markers.sync(std::slice::from_ref(&session), |_| shut.clone())?;
+        assert!(path.exists());
+        let free = (SessionId::new("s2")?, Marker::default());
+        let stale = marker::path(dir.path(), "s2");
+        std::fs::write(&stale, "bursar-marker 1\nsession\n")?;
+        let stranger = marker::path(dir.path(), "of another store");
+        std::fs::write(&stranger, "bursar-marker 1\nsession\n")?;
+        Markers::new(dir.path().to_owned()).restore(&[(session, shut), free])?;
+        assert!(path.exists() && !stale.exists() && stranger.exists());
+        Markers::new(dir.path().to_owned()).clear()?;
+        assert!(!path.exists() && !stranger.exists());
         Ok(())
     }
 }

@@ -16,14 +16,10 @@ struct Response {
 #[derive(Deserialize)]
 #[expect(clippy::struct_field_names, reason = "the API's names")]
 struct RawUsage {
-    #[serde(default)]
-    input_tokens: u64,
-    #[serde(default)]
-    output_tokens: u64,
-    #[serde(default)]
-    cache_creation_input_tokens: u64,
-    #[serde(default)]
-    cache_read_input_tokens: u64,
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
 }
 
 /// The request that a PostToolUse's response tells of, if it does.
@@ -33,14 +29,20 @@ pub fn usage(input: &HookInput<'_>, hook: &Hook, now: Timestamp) -> Option<Sight
     if input.event != Event::PostToolUse || of_subagent {
         return None;
     }
-    let response: Response = serde_json::from_str(input.tool_response?.get()).ok()?;
+    let response: Response = match serde_json::from_str(input.tool_response?.get()) {
+        Ok(response) => response,
+        Err(e) => {
+            tracing::debug!(error = %e, "a response's usage does not read and was passed over");
+            return None;
+        }
+    };
     let raw = response.usage?;
     let usage = Usage {
-        input: raw.input_tokens,
-        output: raw.output_tokens,
-        cache_write_5m: raw.cache_creation_input_tokens,
+        input: raw.input_tokens.unwrap_or(0),
+        output: raw.output_tokens.unwrap_or(0),
+        cache_write_5m: raw.cache_creation_input_tokens.unwrap_or(0),
         cache_write_1h: 0,
-        cache_read: raw.cache_read_input_tokens,
+        cache_read: raw.cache_read_input_tokens.unwrap_or(0),
     };
     if !usage.is_plausible() || usage == Usage::default() {
         tracing::debug!("implausible usage in a payload was passed over");
@@ -82,6 +84,8 @@ mod tests {
     #[test]
     fn reads_usage_where_there_is_some_and_passes_over_the_rest() {
         assert_eq!(seen(r#"{"usage":{"input_tokens":3,"output_tokens":4}}"#), Some((3, 4)));
+        let nothing = r#"{"usage":{"input_tokens":3,"output_tokens":4,"cache_read_input_tokens":null}}"#;
+        assert_eq!(seen(nothing), Some((3, 4)));
         for none in [
             r#"{"stdout":""}"#,
             r#""text""#,

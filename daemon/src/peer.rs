@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 /// A process at the other end.
 #[derive(Debug, Clone, Copy)]
@@ -20,12 +21,20 @@ const MAX_ANCESTORS: usize = 64;
 /// stands in an agent's shell.
 pub fn agents_hand(peer: Peer, served_clients: &BTreeSet<u32>) -> Option<&'static str> {
     let pid = peer.pid?;
+    if cfg!(target_os = "linux") && !Path::new(&format!("/proc/{pid}")).exists() {
+        return Some("the caller is gone already, and who it was cannot be told");
+    }
     if ancestors(pid).any(|p| served_clients.contains(&p)) {
         return Some("the caller descends from a Claude Code session that is served here");
     }
     let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     let in_agent_shell = environ.split(|b| *b == 0).any(|var| var.starts_with(b"CLAUDECODE="));
     in_agent_shell.then_some("the caller runs in an agent's shell (CLAUDECODE is set)")
+}
+
+/// Whether a process can be the client whose hook `peer` is: one of its ancestors, and not the first process of all.
+pub fn is_client_of(peer: Peer, client: u32) -> bool {
+    client > 1 && peer.pid.is_some_and(|hook| ancestors(hook).skip(1).any(|pid| pid == client))
 }
 
 /// A process and its ancestors, nearest first.
@@ -50,7 +59,7 @@ fn parent(pid: u32) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Peer, agents_hand, ancestors};
+    use super::{Peer, agents_hand, ancestors, is_client_of};
     use std::collections::BTreeSet;
 
     #[test]
@@ -61,5 +70,9 @@ mod tests {
         let peer = Peer { uid: 0, pid: Some(me) };
         assert!(agents_hand(peer, &BTreeSet::from([parent])).is_some());
         assert_eq!(agents_hand(Peer { uid: 0, pid: None }, &BTreeSet::from([parent])), None);
+        assert!(is_client_of(peer, parent));
+        for nobody in [0, 1, me] {
+            assert!(!is_client_of(peer, nobody), "{nobody}");
+        }
     }
 }

@@ -24,8 +24,10 @@ pub fn take(spool: &Path) -> io::Result<Taken> {
         fs::read(&record).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     for entry in fs::read_dir(spool)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|e| e == "jsonl") {
-            fs::rename(&path, path.with_extension("taking"))?;
+        // One that a daemon was taking when it died is taken first, not written over.
+        let taking = path.with_extension("taking");
+        if path.extension().is_some_and(|e| e == "jsonl") && !taking.exists() {
+            fs::rename(&path, taking)?;
         }
     }
     for entry in fs::read_dir(spool)? {

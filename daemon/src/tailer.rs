@@ -37,6 +37,12 @@ const SWEEP_AFTER_LAST_HOOK_MS: u64 = 3_600_000;
 /// Tool calls remembered for each file.
 const REMEMBERED_CALLS: usize = 512;
 
+/// How many steps of reading one file takes at once, 16 MiB each: others wait meanwhile. The rest comes with the next.
+const STEPS_AT_ONCE: u32 = 32;
+
+/// Files whose calls are remembered.
+const REMEMBERED_FILES: usize = 4_096;
+
 /// What the tailer knows of one file beyond the state's progress.
 #[derive(Debug, Default)]
 struct Tail {
@@ -76,7 +82,7 @@ impl Tailer {
         let tail = self.tail(path);
         let mut tail = tail.lock().await;
         if let Err(e) = self.read(&mut tail, session, agent, path).await {
-            tracing::debug!(path = %path.display(), error = %e, "transcript not read");
+            tracing::debug!(?path, error = ?e.to_string(), "transcript not read");
         }
     }
 
@@ -84,18 +90,20 @@ impl Tailer {
     /// a buffer, and the next request waits for this answer. Far from it, reads once.
     pub async fn await_batch(&self, session: &SessionId, agent: &AgentKey, path: &Path, calls: &[String]) {
         let tail = self.tail(path);
-        let mut tail = tail.lock().await;
         let deadline = Instant::now() + BATCH_WAIT;
         loop {
-            match self.read(&mut tail, session, agent, path).await {
+            // Held for one reading only: other hooks of the session read the file too.
+            let mut reading = tail.lock().await;
+            match self.read(&mut reading, session, agent, path).await {
                 // A missing file may be about to be made; anything else will not mend itself in time.
                 Ok(()) | Err(ReadError::Missing { .. }) => {}
                 Err(e) => {
-                    tracing::warn!(path = %path.display(), error = %e, "transcript not readable");
+                    tracing::warn!(?path, error = ?e.to_string(), "transcript not readable");
                     return;
                 }
             }
-            let all_there = calls.iter().all(|id| tail.calls.contains(id));
+            let all_there = calls.iter().all(|id| reading.calls.contains(id));
+            drop(reading);
             if all_there || !self.host.is_near(session, agent) {
                 return;
             }
@@ -109,6 +117,10 @@ impl Tailer {
 
     fn tail(&self, path: &Path) -> Arc<tokio::sync::Mutex<Tail>> {
         let mut tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
+        if tails.len() >= REMEMBERED_FILES && !tails.contains_key(path) {
+            // What is not being read now is looked up again when it is.
+            tails.retain(|_, tail| Arc::strong_count(tail) > 1);
+        }
         if let Some(tail) = tails.get(path) {
             return Arc::clone(tail);
         }
@@ -122,7 +134,7 @@ impl Tailer {
         agent: &AgentKey,
         path: &Path,
     ) -> Result<(), ReadError> {
-        loop {
+        for _ in 0..STEPS_AT_ONCE {
             let progress = self.host.progress(&path.to_string_lossy());
             if let Some(progress) = progress.as_ref().filter(|_| !tail.looked_back) {
                 let before = transcript::recent_tool_use_ids(path, session, agent, progress.offset);
@@ -142,9 +154,10 @@ impl Tailer {
                 tracing::error!(error = %e, "usage not safe yet");
             }
             if !more {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 
     /// Reads closely after hooks and sweeps what is live, until the daemon ends.

@@ -1,12 +1,13 @@
 //! The views, made from the state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bursar_engine::State;
 use bursar_engine::alert::{Alert, AlertType};
 use bursar_engine::budget::Budget;
 use bursar_engine::hold::{Hold, HoldEnd};
-use bursar_engine::ids::BudgetId;
+use bursar_engine::ids::{AgentKey, BudgetId, SessionId};
+use bursar_engine::policy::OnPause;
 use bursar_engine::records::{BudgetAlert, BudgetState};
 use bursar_engine::session::Session;
 use bursar_engine::time::Timestamp;
@@ -57,10 +58,31 @@ fn add(sum: &mut Totals, totals: &Totals) {
     sum.requests = sum.requests.saturating_add(totals.requests);
 }
 
+/// What a view of a session needs and that is kept by file and by hold: gathered once for all.
+#[derive(Default)]
+struct Around<'a> {
+    held: BTreeSet<&'a SessionId>,
+    bad_lines: BTreeMap<&'a SessionId, u64>,
+}
+
+impl<'a> Around<'a> {
+    fn of(state: &'a State) -> Self {
+        let mut around = Self { held: state.waiting().map(|h| &h.session).collect(), ..Self::default() };
+        for file in state.files.values().filter(|f| f.bad_lines > 0) {
+            *around.bad_lines.entry(&file.session).or_default() += file.bad_lines;
+        }
+        around
+    }
+}
+
 /// One session.
 pub fn session(state: &State, session: &Session) -> SessionView {
+    one_session(state, session, &Around::of(state))
+}
+
+fn one_session(state: &State, session: &Session, around: &Around<'_>) -> SessionView {
     let mut all = Sum::default();
-    let mut agents: BTreeMap<&bursar_engine::ids::AgentKey, Sum> = BTreeMap::new();
+    let mut agents: BTreeMap<&AgentKey, Sum> = BTreeMap::new();
     for known in state.agents_of(&session.id) {
         agents.entry(&known.key).or_default();
     }
@@ -68,17 +90,17 @@ pub fn session(state: &State, session: &Session) -> SessionView {
         all.add(model, totals);
         agents.entry(agent).or_default().add(model, totals);
     }
-    let agent_view = |(key, sum): (&bursar_engine::ids::AgentKey, Sum)| AgentView {
+    let agent_view = |(key, sum): (&AgentKey, Sum)| AgentView {
         agent: key.to_string(),
         agent_type: state.agents.get(&(session.id.clone(), key.clone())).and_then(|a| a.agent_type.clone()),
         usage: usage(sum.totals.usage),
         requests: sum.totals.requests,
         models: sum.models(),
     };
-    let mut above = state.above(&session.id, &bursar_engine::ids::AgentKey::Main);
+    let mut above = state.above(&session.id, &AgentKey::Main);
     above.extend(agents.keys().filter_map(|k| Some(BudgetId::Agent(k.sub()?.to_owned()))));
     above.retain(|id| state.budgets.contains_key(id));
-    let held = state.waiting().any(|h| h.session == session.id);
+    let held = around.held.contains(&session.id);
     let own = state.budgets.get(&BudgetId::Session(session.id.clone()));
     SessionView {
         session_id: session.id.to_string(),
@@ -102,14 +124,15 @@ pub fn session(state: &State, session: &Session) -> SessionView {
         budget_ids: above.iter().map(ToString::to_string).collect(),
         budget: own.map(|b| budget(state, b)),
         transcript: session.transcript.clone(),
-        bad_lines: state.files.values().filter(|f| f.session == session.id).map(|f| f.bad_lines).sum(),
+        bad_lines: around.bad_lines.get(&session.id).copied().unwrap_or(0),
     }
 }
 
 /// Sessions, those that wait first, then live ones, then by the last hook.
 pub fn sessions(state: &State, all: bool) -> Vec<SessionView> {
     let wanted = state.sessions.values().filter(|s| all || s.ended.is_none());
-    let mut views: Vec<SessionView> = wanted.map(|s| session(state, s)).collect();
+    let around = Around::of(state);
+    let mut views: Vec<SessionView> = wanted.map(|s| one_session(state, s, &around)).collect();
     let rank = |v: &SessionView| match v.state.as_str() {
         "held" => 0,
         "live" => 1,
@@ -149,11 +172,12 @@ pub fn holds(state: &State, all: bool, now: Timestamp) -> Vec<HoldView> {
 
 /// Alerts, newest first.
 pub fn alerts(state: &State, all: bool) -> Vec<BudgetAlert> {
-    state.alerts.values().rev().filter(|a| all || !a.acknowledged).map(alert).collect()
+    state.alerts.values().rev().filter(|a| all || !a.acknowledged).map(|a| alert(state, a)).collect()
 }
 
 /// An alert.
-pub fn alert(alert: &Alert) -> BudgetAlert {
+pub fn alert(state: &State, alert: &Alert) -> BudgetAlert {
+    let holds = state.policy.enforces() && state.policy.on_pause == OnPause::Hold;
     let figures = Figures {
         budget_id: alert.budget_id.to_string(),
         tokens_used: alert.tokens_used,
@@ -168,7 +192,8 @@ pub fn alert(alert: &Alert) -> BudgetAlert {
         alert_type: alert.alert_type,
         message: match alert.alert_type {
             AlertType::WarningThreshold => answer::warned(&figures),
-            AlertType::BudgetExhausted | AlertType::CircuitTripped => answer::held(&figures),
+            AlertType::BudgetExhausted | AlertType::CircuitTripped if holds => answer::held(&figures),
+            AlertType::BudgetExhausted | AlertType::CircuitTripped => answer::reached(&figures),
             AlertType::TooManyUnattended => answer::shut(&figures, answer::Why::TooManyUnattended),
         },
         utilization: alert.utilization,

@@ -25,6 +25,7 @@ fn operator(request_id: String, act: Act) -> Command {
         request_id,
         who: "uid 0 pid 1".to_owned(),
         reason: "a test".to_owned(),
+        may_only_tighten: false,
         refused: None,
         act,
     })

@@ -121,9 +121,7 @@ pub enum Why {
 pub fn warning_for_the_model(figures: &Figures, ends: bool) -> String {
     let used = used_of(figures);
     if ends {
-        format!(
-            "Budget: {used} used. Bring the work to a clean end now; at the limit this session is stopped."
-        )
+        format!("Budget: {used} used. Bring the work to a clean end now; at the limit the work stops.")
     } else {
         format!("Budget: {used} used. Go on as planned; at the limit you are paused and a person decides.")
     }
@@ -164,12 +162,18 @@ pub fn held(figures: &Figures) -> String {
     format!("Held: {name} has used {}. Approve with `bursar extend {id} +100k`.", used_of(figures))
 }
 
+/// The alert's sentence where nobody is held at the limit.
+pub fn reached(figures: &Figures) -> String {
+    let Named { name, id, .. } = named(&figures.budget_id);
+    let used = used_of(figures);
+    format!("{} has reached its limit: {used} used. `bursar extend {id} +100k` gives more.", capital(&name))
+}
+
 /// What the person reads at a session's start while the daemon is away.
-pub const AWAY_AT_START: &str =
-    "Bursar is not running: this session is neither counted nor held. Start it with `bursar daemon`.";
+pub const AWAY_AT_START: &str = "Bursar does not answer: this session is neither counted nor held. Start it with `bursar daemon --detach`.";
 
 /// What is said where a session was paused and the daemon is away.
-pub const AWAY_AND_SHUT: &str = "Bursar is not running and this session is paused. Start it with `bursar daemon`, then answer with `bursar waiting`.";
+pub const AWAY_AND_SHUT: &str = "Bursar does not answer and this session is paused. See that it runs (`bursar daemon --detach`), then approve with `bursar extend`.";
 
 /// The answer to a hook that takes up a hold which no store knows: its state was wiped, and a human goes on. Which event
 /// it was is not known either: `decision` keeps a call from running and a prompt from being sent, and means nothing to the

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::json;
@@ -45,6 +45,10 @@ const KEPT: [&str; 16] = [
     "permission_mode",
 ];
 
+/// What is kept of one field, and of how many calls, where nothing else fits.
+const LONGEST_KEPT_BYTES: usize = 4 * 1024;
+const MOST_CALLS: usize = 1_000;
+
 /// The key of the object that stands for something cut.
 const MARK: &str = "$bursar_cut";
 
@@ -77,7 +81,27 @@ pub fn cut(payload: &[u8]) -> (Cut, Cow<'_, [u8]>) {
             return (how, Cow::Owned(bytes));
         }
     }
-    malformed
+    (Cut::NoResponses, Cow::Owned(serde_json::to_vec(&skeleton(&fields)).unwrap_or_default()))
+}
+
+/// The last resort, whatever else there is: what says who asks about what, as far as it is of a sensible length. A call
+/// that could not be read would be let through.
+fn skeleton(fields: &Fields<'_>) -> Map<String, Value> {
+    let kept = |fields: &Fields<'_>, names: &[&str]| -> Map<String, Value> {
+        let short = |name: &&str| match fields.get(*name)? {
+            Part::Text(text) if text.get().len() <= LONGEST_KEPT_BYTES => {
+                Some(((*name).to_owned(), json::read(text.get())?))
+            }
+            Part::Text(_) | Part::Calls(_) | Part::Parsed(_) => None,
+        };
+        names.iter().filter_map(short).collect()
+    };
+    let mut skeleton = kept(fields, &KEPT);
+    if let Some(Part::Calls(calls)) = fields.get("tool_calls") {
+        let ids = calls.iter().take(MOST_CALLS).map(|call| Value::Object(kept(call, &["tool_use_id"])));
+        skeleton.insert("tool_calls".to_owned(), ids.collect());
+    }
+    skeleton
 }
 
 /// The head of something cut, if `json` is that.

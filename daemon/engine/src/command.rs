@@ -96,6 +96,8 @@ pub struct Operator {
     pub who: String,
     /// Why.
     pub reason: String,
+    /// The gate let it through as an act that is open to all: it may not open what is shut.
+    pub may_only_tighten: bool,
     /// Set where the gate refuses the act: it is only recorded.
     pub refused: Option<String>,
     /// What.
@@ -133,7 +135,7 @@ pub enum Act {
     },
     /// Mark alerts as seen; none: all.
     AcknowledgeAlert(Option<AlertId>),
-    /// Let go all that is held and open what is shut.
+    /// Let go all that is held. What is shut stays so.
     Release,
 }
 

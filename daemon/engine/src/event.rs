@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::Alert;
 use crate::budget::Budget;
 use crate::hold::Hold;
-use crate::ids::{AgentKey, AlertId, SessionId};
+use crate::ids::{AgentKey, AlertId, BudgetId, SessionId};
 use crate::row::{FileProgress, Row};
 use crate::session::{Agent, Session};
 use crate::time::Timestamp;
@@ -56,6 +56,8 @@ pub enum Event {
     },
     /// A session is forgotten, with its agents, budgets, totals and files.
     Forgotten(SessionId),
+    /// A task's budget is forgotten, with its grants.
+    TaskForgotten(BudgetId),
     /// Sums by the hour older than `before` are gone.
     HistoryEnded {
         /// The end of the retention.
@@ -100,6 +102,7 @@ impl Event {
             | Self::File(_)
             | Self::RolledUp { .. }
             | Self::Forgotten(_)
+            | Self::TaskForgotten(_)
             | Self::HistoryEnded { .. } => false,
         }
     }

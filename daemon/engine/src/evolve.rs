@@ -38,6 +38,10 @@ impl State {
             }
             Event::RolledUp { session, before } => drop(self.rolled_up.insert(session.clone(), *before)),
             Event::Forgotten(session) => self.forget(session),
+            Event::TaskForgotten(id) => drop(self.budgets.remove(id)),
+            Event::Operator(record) if record.refused.is_none() => {
+                self.acts.put(&record.act, &record.request_id, &record.target);
+            }
             Event::Operator(_) | Event::HistoryEnded { .. } => {}
         }
     }

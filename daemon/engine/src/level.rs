@@ -51,6 +51,13 @@ impl Budget {
         (self.max.tokens > 0).then(|| self.max.tokens.saturating_sub(self.tokens_used()))
     }
 
+    /// Whole tokens left until it pauses; none without a limit. Never negative.
+    pub fn tokens_until_pause(&self, policy: &Policy) -> Option<u64> {
+        let pauses_at = u128::from(self.max.tokens) * u128::from(policy.pause.0) / 1_000_000;
+        let pauses_at = u64::try_from(pauses_at).unwrap_or(u64::MAX);
+        (self.max.tokens > 0).then(|| pauses_at.saturating_sub(self.tokens_used()))
+    }
+
     /// The greater of the shares used of tokens and dollars; 0 without a limit.
     pub fn utilization(&self) -> Ratio {
         self.token_utilization().max(self.cost_utilization())

@@ -4,6 +4,7 @@
 //! parameter. [`decide`] branches and changes nothing; [`State::evolve`] applies a fact and cannot fail. The same
 //! commands with the same times give the same verdicts; applying the events again gives the same state.
 
+pub mod acts;
 pub mod alert;
 pub mod budget;
 pub mod command;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::acts::Acts;
 use crate::alert::Alert;
 use crate::budget::Budget;
 use crate::hold::Hold;
@@ -33,6 +34,8 @@ pub struct State {
     pub holds: BTreeMap<HoldId, Hold>,
     /// Alerts, the newest [`crate::alert::MAX_ALERTS`].
     pub alerts: BTreeMap<AlertId, Alert>,
+    /// Acts done most lately.
+    pub acts: Acts,
     /// The next hold's id.
     pub next_hold: u64,
     /// The next alert's id.
@@ -57,6 +60,7 @@ impl State {
             files: BTreeMap::new(),
             holds: BTreeMap::new(),
             alerts: BTreeMap::new(),
+            acts: Acts::default(),
             next_hold: 1,
             next_alert: 1,
             recent: Recent::default(),
@@ -100,7 +104,12 @@ impl State {
 
     /// What is shut in a session: everybody, or these subagents (for its marker, 6.6).
     pub fn shut_in(&self, session: &SessionId) -> (bool, BTreeSet<String>) {
-        let everybody = self.tightest_shut(session, &AgentKey::Main).is_some();
+        let own =
+            || self.budgets.get(&BudgetId::Session(session.clone())).is_some_and(|b| b.status.is_shut());
+        let everybody = match self.sessions.get(session) {
+            Some(s) if s.ended.is_some() => own(),
+            _ => self.tightest_shut(session, &AgentKey::Main).is_some(),
+        };
         let agents = self
             .agents_of(session)
             .filter_map(|a| a.key.sub())
@@ -127,7 +136,7 @@ impl State {
             .map(|((_, agent, model), totals)| (agent, model.as_str(), totals))
     }
 
-    /// The live sessions that a budget stands above.
+    /// The sessions that a budget stands above; of a task's the live ones, since one that ended comes back by a hook.
     pub fn sessions_under(&self, budget: &BudgetId) -> Vec<SessionId> {
         match budget {
             BudgetId::Session(id) => vec![id.clone()],
@@ -138,7 +147,8 @@ impl State {
                 .map(|a| a.session.clone())
                 .collect(),
             BudgetId::Task(name) => {
-                let draws = |s: &&Session| s.tasks.contains(name) || s.env_task.as_ref() == Some(name);
+                let names = |s: &Session| s.tasks.contains(name) || s.env_task.as_ref() == Some(name);
+                let draws = |s: &&Session| s.ended.is_none() && names(s);
                 self.sessions.values().filter(draws).map(|s| s.id.clone()).collect()
             }
             BudgetId::Project(_) | BudgetId::Host(_) | BudgetId::Fleet(_) => Vec::new(),
@@ -155,9 +165,10 @@ impl State {
         self.recent.get(message_id).or_else(|| known.iter().find(|r| r.message_id == message_id))
     }
 
-    /// The least tokens left in a budget above an agent; none where none has a limit.
+    /// The least tokens left until a budget above an agent pauses; none where none has a limit.
     pub fn least_left(&self, session: &SessionId, agent: &AgentKey) -> Option<u64> {
-        self.above(session, agent).iter().filter_map(|id| self.budgets.get(id)?.tokens_left()).min()
+        let above = self.above(session, agent);
+        above.iter().filter_map(|id| self.budgets.get(id)?.tokens_until_pause(&self.policy)).min()
     }
 
     /// When the next hold runs out.

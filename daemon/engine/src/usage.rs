@@ -1,7 +1,5 @@
 //! Tokens, kept apart by kind, and the weights that make one number of them.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 /// The greatest number of tokens of one kind that a single request may claim; more is a hostile or broken number.
@@ -137,6 +135,3 @@ pub struct Totals {
     /// Requests.
     pub requests: u64,
 }
-
-/// Totals by model, for the views.
-pub type ByModel = BTreeMap<String, Totals>;

@@ -26,7 +26,7 @@ pub(super) struct Words {
 #[derive(Debug, Args)]
 pub(super) struct ShortExtend {
     /// [ID] AMOUNT: +100k, 1.5M or 25%; the id may be left out while one budget holds somebody
-    #[arg(required = true, num_args = 1..=2, value_names = ["ID", "AMOUNT"], allow_hyphen_values = true)]
+    #[arg(required = true, num_args = 1..=2, value_names = ["ID", "AMOUNT"])]
     id_and_amount: Vec<String>,
     #[command(flatten)]
     words: Words,

@@ -19,7 +19,13 @@ pub(super) fn run(paths: Paths, in_background: bool, replace: bool, output: &Out
     }
     let filter = tracing_subscriber::EnvFilter::try_from_env("BURSAR_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    // A log that cannot be written is no reason to end.
+    tracing_subscriber::fmt()
+        .log_internal_errors(false)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
     app::run(paths, config)
         .map_err(|e| Failure { exit: e.exit_code(), ..Failure::refused("daemon", &e.to_string(), "") })
 }

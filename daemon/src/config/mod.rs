@@ -5,7 +5,7 @@ mod keys;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bursar_engine::policy::{Mode, OnPause, Policy, PolicyError};
 
@@ -229,11 +229,6 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
-}
-
-/// The user's configuration file for a set of paths.
-pub fn user_file(paths: &bursar_protocol::paths::Paths) -> PathBuf {
-    paths.config.clone()
 }
 
 pub(crate) fn mode_name(mode: Mode) -> &'static str {

@@ -32,13 +32,16 @@ pub async fn operate(service: &Arc<Service>, peer: Peer, frame: OperatorFrame) -
         Ok(act) => act,
         Err(e) => return error(400, "invalid", &e.to_string()),
     };
-    let refused = gate::refusal(service, peer, &frame, &act);
+    let refused = gate::refusal(service, peer, &frame);
+    let may_only_tighten = refused.is_some() && gate::is_open_to_all(service, &act);
+    let refused = refused.filter(|_| !may_only_tighten);
     let release = act == Act::Release && refused.is_none();
     let name = act.name();
     let operator = Operator {
         request_id: frame.request_id.chars().take(128).collect(),
         who: format!("uid {} pid {}", peer.uid, peer.pid.map_or_else(|| "?".to_owned(), |p| p.to_string())),
         reason: frame.reason.chars().filter(|c| !c.is_control()).take(MAX_REASON_CHARS).collect(),
+        may_only_tighten,
         refused,
         act,
     };

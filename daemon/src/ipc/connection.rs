@@ -16,6 +16,9 @@ use crate::ipc::hooks::{self, Outcome};
 use crate::peer::Peer;
 use crate::serve::Service;
 
+/// A connection on which nothing is asked for so long is closed: descriptors are few.
+const IDLE: Duration = Duration::from_secs(10);
+
 /// A frame must be whole this long after its first byte.
 const FRAME_WAIT: Duration = Duration::from_secs(1);
 
@@ -62,7 +65,8 @@ pub async fn serve(stream: Stream, peer: Peer, service: Arc<Service>, cancel: Ca
 
 async fn read_message(stream: &mut Buffered) -> Result<Option<(u8, ToDaemon)>, ProtocolError> {
     let mut header = [0; HEADER_BYTES];
-    if stream.read(&mut header[..1]).await? == 0 {
+    let Ok(first) = tokio::time::timeout(IDLE, stream.read(&mut header[..1])).await else { return Ok(None) };
+    if first? == 0 {
         return Ok(None);
     }
     let rest = async {
@@ -95,7 +99,7 @@ async fn respond(
     cancel: &CancellationToken,
 ) -> Result<(), ProtocolError> {
     match message {
-        ToDaemon::Hook(frame) => match hooks::answer(service, &frame).await {
+        ToDaemon::Hook(frame) => match hooks::answer(service, peer, &frame).await {
             Outcome::Answer(answer) => send(stream, version, &answer).await,
             Outcome::Held(held) => hold(stream, version, held, service, cancel).await,
         },
@@ -124,10 +128,14 @@ async fn hold(
 ) -> Result<(), ProtocolError> {
     let id = held.id;
     let mut verdict = service.host.wait_for(id);
-    send(stream, version, &FromDaemon::Held { hold_id: id.0 }).await?;
+    let told = send(stream, version, &FromDaemon::Held { hold_id: id.0 }).await;
     let mut beat = tokio::time::interval(BEAT);
     let mut byte = [0; 1];
     let gone = loop {
+        // It may have gone away before it heard that it is held.
+        if let Err(e) = told {
+            break e;
+        }
         tokio::select! {
             biased;
             verdict = &mut verdict => match verdict {

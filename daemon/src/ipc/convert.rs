@@ -13,6 +13,9 @@ use bursar_protocol::answer::{self, Answer, Figures, Say};
 use bursar_protocol::hook_input::{Event, HookInput};
 use bursar_protocol::message::{Amount, HookFrame, OperatorAct};
 
+/// The longest path that a system takes; a longer one is none.
+const MAX_PATH_BYTES: usize = 4_096;
+
 /// The rules' view of an event.
 pub fn event(input: &HookInput<'_>, attended: bool) -> HookEvent {
     match input.event {
@@ -50,9 +53,12 @@ pub fn hook(frame: &HookFrame, input: &HookInput<'_>, wall: Timestamp) -> Result
         timeout_s: frame.timeout_s,
         attended: frame.attended,
         ci: frame.ci,
-        cwd: input.cwd.clone(),
+        cwd: input.cwd.clone().filter(|p| p.len() <= MAX_PATH_BYTES),
         project: None,
-        transcript: input.transcript_path.clone().filter(|p| Path::new(p).is_absolute()),
+        transcript: input
+            .transcript_path
+            .clone()
+            .filter(|p| Path::new(p).is_absolute() && p.len() <= MAX_PATH_BYTES),
         client_pid: frame.client_pid,
         task: frame.task_id.as_deref().filter(|t| !t.is_empty()).map(to_name),
         task_type: frame.task_type.as_deref().filter(|t| is_name(t)).map(str::to_owned),

@@ -17,8 +17,10 @@ use crate::clock::Clock;
 use crate::host::Host;
 use crate::ipc::convert;
 use crate::payload;
+use crate::peer::{self, Peer};
 use crate::project;
 use crate::serve::Service;
+use crate::transcript;
 use crate::view::VerdictView;
 
 /// What a hook's connection does next.
@@ -40,7 +42,7 @@ pub struct Held {
 }
 
 /// Answers a hook. Malformed input is allowed and counted: a hook never makes an agent wait on a mistake of ours.
-pub async fn answer(service: &Arc<Service>, frame: &HookFrame) -> Outcome {
+pub async fn answer(service: &Arc<Service>, peer: Peer, frame: &HookFrame) -> Outcome {
     let began = Instant::now();
     Host::add(&service.host.counters.hooks, 1);
     let parsed = HookInput::parse(&frame.payload, frame.event.as_deref())
@@ -57,7 +59,12 @@ pub async fn answer(service: &Arc<Service>, frame: &HookFrame) -> Outcome {
             return Outcome::Answer(printed(Answer::default()));
         }
     };
-    if !service.host.look(|state| state.sessions.contains_key(&hook.session)) {
+    let known = service.host.look(|state| state.sessions.get(&hook.session).map(|s| s.client_pid));
+    if known != Some(hook.client_pid) {
+        // Whoever descends from a client may not approve, so a hook cannot name just anybody as its client.
+        hook.client_pid = hook.client_pid.filter(|pid| peer::is_client_of(peer, *pid));
+    }
+    if known.is_none() {
         let started = frame.project_dir.clone().or_else(|| input.cwd.clone());
         hook.project = started.and_then(|dir| project::name(Path::new(&dir)));
     }
@@ -123,10 +130,11 @@ fn reads_first(event: HookEvent) -> bool {
     )
 }
 
-/// The session's transcript, where one may be read: named by this hook or an earlier one, and there.
+/// The session's transcript, where one can be read: named by this hook or an earlier one, there, and a transcript.
 fn transcript_of(host: &Host, hook: &Hook) -> Option<PathBuf> {
     let known = || host.look(|state| state.sessions.get(&hook.session)?.transcript.clone());
-    hook.transcript.clone().or_else(known).map(PathBuf::from).filter(|path| path.is_file())
+    let path = hook.transcript.clone().or_else(known).map(PathBuf::from)?;
+    transcript::is_readable(&path, &hook.session).then_some(path)
 }
 
 fn agents_file(main: &Path, agent: &AgentKey) -> PathBuf {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bursar_engine::ids::{AgentKey, SessionId};
+use bursar_engine::ids::{AgentKey, BudgetId, SessionId};
 use bursar_engine::time::Timestamp;
 use bursar_engine::usage::Totals;
 use rusqlite::{Connection, Transaction, params};
@@ -38,6 +38,8 @@ pub(super) fn roll_up(
 /// Removes a session and all that is only its own.
 pub(super) fn forget(tx: &Transaction<'_>, session: &SessionId) -> Result<(), StoreError> {
     for sql in [
+        "DELETE FROM grants WHERE budget IN (SELECT 'agent:' || agent FROM agents WHERE session = ?1)",
+        "DELETE FROM grants WHERE budget = 'session:' || ?1",
         "DELETE FROM budgets WHERE kind = 'agent' AND name IN (SELECT agent FROM agents WHERE session = ?1)",
         "DELETE FROM budgets WHERE kind = 'session' AND name = ?1",
         "DELETE FROM agents WHERE session = ?1",
@@ -51,6 +53,12 @@ pub(super) fn forget(tx: &Transaction<'_>, session: &SessionId) -> Result<(), St
         put(tx, sql, params![session.as_str()])?;
     }
     Ok(())
+}
+
+/// Removes a task's budget and its grants.
+pub(super) fn forget_task(tx: &Transaction<'_>, id: &BudgetId) -> Result<(), StoreError> {
+    put(tx, "DELETE FROM budgets WHERE id = ?1", params![id.to_string()])?;
+    put(tx, "DELETE FROM grants WHERE budget = ?1", params![id.to_string()])
 }
 
 /// Removes the sums of hours before the end of the retention.

@@ -1,8 +1,9 @@
 //! Loading the state from its tables.
 
-use bursar_engine::State;
+use bursar_engine::acts::MAX_ACTS;
 use bursar_engine::alert::{Alert, MAX_ALERTS};
 use bursar_engine::budget::Budget;
+use bursar_engine::event::OperatorRecord;
 use bursar_engine::hold::Hold;
 use bursar_engine::ids::{AgentKey, SessionId};
 use bursar_engine::policy::Policy;
@@ -11,6 +12,7 @@ use bursar_engine::session::{Agent, Session};
 use bursar_engine::state::MAX_ENDED_HOLDS;
 use bursar_engine::time::Timestamp;
 use bursar_engine::usage::{Totals, Usage};
+use bursar_engine::{Event, State};
 use serde::de::DeserializeOwned;
 
 use super::{Store, StoreError};
@@ -46,6 +48,9 @@ impl Store {
             state.alerts.insert(a.alert_id, a);
         }
         self.load_rolled_up(&mut state)?;
+        let latest = format!("SELECT record FROM audit ORDER BY seq DESC LIMIT {MAX_ACTS}");
+        let acts = self.bodies::<OperatorRecord>("audit", &latest)?;
+        acts.iter().rev().for_each(|act| state.evolve(&Event::Operator(act.clone())));
         state.next_hold = self.next("SELECT coalesce(max(id), 0) + 1 FROM holds")?;
         state.next_alert = self.next("SELECT coalesce(max(id), 0) + 1 FROM alerts")?;
         self.load_totals(&mut state)?;

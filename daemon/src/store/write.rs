@@ -121,6 +121,7 @@ fn write(tx: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
         Event::Operator(record) => audit(tx, record),
         Event::RolledUp { session, before } => keep::roll_up(tx, session, *before),
         Event::Forgotten(session) => keep::forget(tx, session),
+        Event::TaskForgotten(id) => keep::forget_task(tx, id),
         Event::HistoryEnded { before } => keep::end_history(tx, *before),
     }
 }
@@ -225,6 +226,7 @@ fn to_outbox(tx: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
         | Event::Operator(_)
         | Event::RolledUp { .. }
         | Event::Forgotten(_)
+        | Event::TaskForgotten(_)
         | Event::HistoryEnded { .. } => {
             return Ok(());
         }

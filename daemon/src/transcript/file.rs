@@ -36,6 +36,9 @@ pub enum ReadError {
     },
 }
 
+/// A file over this length that takes up hardly any room on the disk was made to keep readers busy.
+const SPARSE_FROM_BYTES: u64 = 64 * 1024 * 1024;
+
 /// An open transcript and what identifies it.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -75,6 +78,9 @@ pub(super) fn open(path: &Path, session: &SessionId, agent: &AgentKey) -> Result
     let meta = file.metadata().map_err(io)?;
     if !meta.is_file() {
         return Err(not("it is not a regular file"));
+    }
+    if meta.len() > SPARSE_FROM_BYTES && meta.blocks().saturating_mul(512) < meta.len() / 64 {
+        return Err(not("it has holes, as no transcript has"));
     }
     if meta.uid() != rustix::process::getuid().as_raw() {
         return Err(not("it belongs to another user"));

@@ -7,11 +7,16 @@ mod read;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bursar_engine::ids::AgentKey;
+use bursar_engine::ids::{AgentKey, SessionId};
 
 pub use file::ReadError;
 pub use parse::{Line, parse};
 pub use read::{Read, read_new, recent_tool_use_ids};
+
+/// Whether a session's transcript is there and may be read.
+pub fn is_readable(path: &Path, session: &SessionId) -> bool {
+    file::open(path, session, &AgentKey::Main).is_ok()
+}
 
 /// The most subagent files of one session that are looked at.
 const MAX_SUBAGENT_FILES: usize = 10_000;

@@ -178,7 +178,7 @@ fn sentences_say_what_happened_the_figure_and_the_way_on() {
         ),
         (
             warning_for_the_model(&tokens, true),
-            "Budget: 512,000 of 500,000 tokens used. Bring the work to a clean end now; at the limit this session is stopped.",
+            "Budget: 512,000 of 500,000 tokens used. Bring the work to a clean end now; at the limit the work stops.",
         ),
         (
             finish_up_for_the_model(&tokens),

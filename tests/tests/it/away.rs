@@ -11,10 +11,10 @@ use bursar_tests::world::World;
 use crate::common::{SOON, SlowCall, assert_counted, bare, recorded, thousand, usage};
 
 /// How the person is told at a session's start.
-const AWAY: &str = "Bursar is not running: this session is neither counted nor held.";
+const AWAY: &str = "Bursar does not answer: this session is neither counted nor held.";
 
 /// How the person is told where a session is paused.
-const PAUSED: &str = "Bursar is not running and this session is paused.";
+const PAUSED: &str = "Bursar does not answer and this session is paused.";
 
 /// How long a held hook looks for its daemon, less a little for when the count began.
 const LOOKS_FOR: Duration = Duration::from_secs(28);

@@ -65,11 +65,19 @@ pub(super) fn resumed(state: &State, id: HoldId, now: Timestamp) -> Decision {
     let Some(hold) = state.holds.get(&id) else {
         return Decision { reply: Reply::UnknownHold, events: Vec::new() };
     };
-    if hold.end != Some(HoldEnd::ClientGone) {
+    let shut = state.tightest_of(&above(state, hold));
+    // It still waits, ended with a no, or ended with a yes that holds: so it is told. A yes from before something was shut
+    // again is none any more.
+    let stands = match hold.end {
+        None | Some(HoldEnd::Declined | HoldEnd::RanOut) => true,
+        Some(HoldEnd::Extended | HoldEnd::FinishUp | HoldEnd::Released) => shut.is_none(),
+        Some(HoldEnd::ClientGone) => false,
+    };
+    if stands {
         return Decision { reply: Reply::Hold(Box::new(hold.clone())), events: Vec::new() };
     }
     let mut hold = hold.clone();
-    match state.tightest_of(&above(state, &hold)) {
+    match shut {
         Some(budget) if budget.seal.is_none_or(|s| s == Seal::Shut) => {
             hold.budget = budget.id.clone();
             (hold.end, hold.ended_at) = (None, None);

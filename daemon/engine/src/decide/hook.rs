@@ -1,5 +1,7 @@
 //! A hook's verdict.
 
+use std::collections::BTreeSet;
+
 use crate::State;
 use crate::alert::{Alert, AlertType};
 use crate::budget::{Budget, Seal, Status};
@@ -44,7 +46,7 @@ fn shut(state: &State, hook: &Hook, budget: &Budget, now: Timestamp, events: &mu
     if decided != Cell::Hold {
         return Verdict { cell: decided, because: because_shut, ..Verdict::ALLOW };
     }
-    if !hook.attended && unattended_holds(state) >= state.policy.max_unattended_holds {
+    if !hook.attended && is_one_too_many(state, hook) {
         events.extend(too_many_alert(state, budget, now));
         let why = Why::TooManyUnattended;
         return Verdict {
@@ -70,8 +72,10 @@ fn shut(state: &State, hook: &Hook, budget: &Budget, now: Timestamp, events: &mu
     verdict
 }
 
-fn unattended_holds(state: &State) -> usize {
-    state.waiting().filter(|h| !h.attended).count()
+/// Whether as many other unattended sessions are held as may be: it is the client that costs memory, not its hook.
+fn is_one_too_many(state: &State, hook: &Hook) -> bool {
+    let held: BTreeSet<_> = state.waiting().filter(|h| !h.attended).map(|h| &h.session).collect();
+    !held.contains(&hook.session) && held.len() >= state.policy.max_unattended_holds
 }
 
 fn too_many_alert(state: &State, budget: &Budget, now: Timestamp) -> Option<Event> {
@@ -176,7 +180,7 @@ fn met_session(known: Option<&Session>, hook: &Hook, now: Timestamp) -> Session 
         client_pid: None,
         attended: hook.attended,
         shown_as: None,
-        tasks: std::collections::BTreeSet::new(),
+        tasks: BTreeSet::new(),
         env_task: None,
         payload_rows: 0,
     });

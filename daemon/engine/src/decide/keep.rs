@@ -29,6 +29,9 @@ pub(super) fn forget(state: &State, before: Timestamp) -> Decision {
     let old = state.sessions.values().filter(|s| s.last_seen < before && !is_needed(state, &s.id));
     let mut events: Vec<Event> =
         old.take(MAX_ROWS_PER_COMMAND).map(|s| Event::Forgotten(s.id.clone())).collect();
+    let tasks = state.budgets.values().filter(|b| matches!(b.id, BudgetId::Task(_)));
+    let old = tasks.filter(|b| b.last_updated < before && !b.status.is_shut());
+    events.extend(old.take(MAX_ROWS_PER_COMMAND).map(|b| Event::TaskForgotten(b.id.clone())));
     events.push(Event::HistoryEnded { before });
     told(events)
 }

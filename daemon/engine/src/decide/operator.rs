@@ -22,9 +22,10 @@ use crate::usage::Usage;
 pub(super) const FINISH_UP_TOKENS: u64 = 20_000;
 
 pub(super) fn decide(state: &State, operator: &Operator, now: Timestamp) -> Decision {
-    let outcome = match &operator.refused {
-        Some(why) => Err(OperatorError::Refused(why.clone())),
-        None => act(state, operator, now),
+    let outcome = match (&operator.refused, state.acts.target(operator.act.name(), &operator.request_id)) {
+        (Some(why), _) => Err(OperatorError::Refused(why.clone())),
+        (None, Some(target)) => Ok(done_before(state, target)),
+        (None, None) => act(state, operator, now),
     };
     let (reply, mut events, added, target) = match outcome {
         Ok(Outcome { done, events, added }) => {
@@ -71,7 +72,12 @@ fn act(state: &State, operator: &Operator, now: Timestamp) -> Result<Outcome, Op
             Ok(changed(state, budget, HoldEnd::Released, Limit::default(), now))
         }
         Act::Set { budget, tokens, micro_usd, alert, shut } => {
-            Ok(set(state, named(state, budget)?, (*tokens, *micro_usd), *alert, *shut, now))
+            let budget = named(state, budget)?;
+            // Decided here and not at the gate: it may have been shut since the gate looked.
+            if operator.may_only_tighten && budget.status.is_shut() {
+                return Err(OperatorError::Refused(format!("Refused: {} is shut by now.", budget.id)));
+            }
+            Ok(set(state, budget, (*tokens, *micro_usd), *alert, *shut, now))
         }
         Act::AcknowledgeAlert(id) => acknowledge(state, *id),
         Act::Release => {
@@ -107,9 +113,6 @@ fn extend(
     amount: Amount,
     now: Timestamp,
 ) -> Result<Outcome, OperatorError> {
-    if let Some(again) = done_before(state, id, &operator.request_id) {
-        return Ok(again);
-    }
     let budget = named_or_holding(state, id)?;
     let added = match amount {
         Amount::Exact(limit) => limit,
@@ -125,15 +128,11 @@ fn extend(
     Ok(changed(state, budget, HoldEnd::Extended, added, now))
 }
 
-/// The same act under the same id, done before.
-fn done_before(state: &State, id: Option<&BudgetId>, request_id: &str) -> Option<Outcome> {
-    let knows = |b: &&Budget| b.grants.contains_key(request_id);
-    let budget = match id {
-        Some(id) => state.budgets.get(id).filter(knows)?,
-        None => state.budgets.values().find(knows)?,
-    };
-    let done = done(state, budget.clone(), 0);
-    Some(Outcome { done, events: Vec::new(), added: Limit::default() })
+/// The same act under the same id, done before: what is true now is said again.
+fn done_before(state: &State, target: &str) -> Outcome {
+    let budget = target.parse().ok().and_then(|id: BudgetId| state.budgets.get(&id));
+    let done = budget.map_or_else(|| without_budget(0), |budget| done(state, budget.clone(), 0));
+    Outcome { done, events: Vec::new(), added: Limit::default() }
 }
 
 fn check_extension(budget: &Budget, added: Limit) -> Result<(), OperatorError> {
@@ -165,9 +164,6 @@ fn finish(
     id: Option<&BudgetId>,
     now: Timestamp,
 ) -> Result<Outcome, OperatorError> {
-    if let Some(again) = done_before(state, id, &operator.request_id) {
-        return Ok(again);
-    }
     let budget = named_or_holding(state, id)?;
     if budget.grants.values().any(|g| g.finish_up) {
         return Err(OperatorError::AlreadyFinishing(budget.id.clone()));

@@ -17,10 +17,13 @@ use crate::session::{Agent, Session};
 use crate::time::Timestamp;
 use crate::usage::{Totals, Usage};
 
+/// How the keys of requests begin that a hook's payload told of.
+const PAYLOAD: &str = "payload:";
+
 pub(super) fn decide(state: &State, command: &Command, now: Timestamp) -> Decision {
     let mut books = Books::new(state, now);
     for sighting in &command.rows {
-        books.count(sighting, &command.known);
+        books.count(sighting, command);
     }
     let mut events = books.close();
     events.extend(command.file.clone().map(Event::File));
@@ -55,14 +58,16 @@ impl<'a> Books<'a> {
         }
     }
 
-    fn count(&mut self, seen: &Sighting, known: &[Row]) {
+    fn count(&mut self, seen: &Sighting, from: &Command) {
         let message_id = match &seen.message_id {
             Some(id) => id.clone(),
             None => self.payload_id(&seen.session),
         };
-        let old = self.rows.get(&message_id).or_else(|| self.state.row(&message_id, known)).cloned();
+        let old = self.rows.get(&message_id).or_else(|| self.state.row(&message_id, &from.known)).cloned();
         match old {
             None => self.add(message_id, seen),
+            // Only its owner's own transcript may lower what was counted; anybody else's word can only add.
+            Some(old) if !is_the_owners(&old, from) && !adds(&old, seen) => {}
             Some(old) => self.correct(old, seen),
         }
     }
@@ -154,6 +159,7 @@ impl<'a> Books<'a> {
                 | Event::Operator(_)
                 | Event::RolledUp { .. }
                 | Event::Forgotten(_)
+                | Event::TaskForgotten(_)
                 | Event::HistoryEnded { .. } => {}
             }
         }
@@ -192,9 +198,9 @@ impl<'a> Books<'a> {
     /// The id of a request that has none: it came in a hook's payload.
     fn payload_id(&mut self, id: &SessionId) -> String {
         let session = self.sessions.get(id).or_else(|| self.state.sessions.get(id)).cloned();
-        let Some(mut session) = session else { return format!("payload:{id}:?") };
+        let Some(mut session) = session else { return format!("{PAYLOAD}{id}:?") };
         session.payload_rows = session.payload_rows.saturating_add(1);
-        let message_id = format!("payload:{id}:{}", session.payload_rows);
+        let message_id = format!("{PAYLOAD}{id}:{}", session.payload_rows);
         self.sessions.insert(id.clone(), session);
         message_id
     }
@@ -251,4 +257,17 @@ impl<'a> Books<'a> {
 /// A fork's copy with its usage set to 0 never stands for the message.
 fn is_blank_copy(old: &Row, seen: &Sighting) -> bool {
     seen.usage == Usage::default() && old.usage != Usage::default()
+}
+
+/// Whether a reading is of a transcript of the row's session. What came in a hook's payload has no transcript.
+fn is_the_owners(old: &Row, from: &Command) -> bool {
+    match &from.file {
+        Some(file) => file.session == old.session,
+        None => !old.message_id.starts_with(PAYLOAD),
+    }
+}
+
+/// Whether no kind of token falls.
+fn adds(old: &Row, seen: &Sighting) -> bool {
+    old.usage.minus(seen.usage) == Usage::default()
 }

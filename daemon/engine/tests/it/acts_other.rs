@@ -2,14 +2,15 @@
 
 use bursar_engine::alert::AlertType::BudgetExhausted;
 use bursar_engine::budget::Status::{self, Active, Exhausted, Paused, Warning};
-use bursar_engine::command::Act;
+use bursar_engine::command::{Act, Command, Operator};
+use bursar_engine::decide::Reply;
 use bursar_engine::error::OperatorError;
 use bursar_engine::policy::Limit;
 use bursar_engine::row::Sighting;
 use bursar_engine::table::{Cell, HookEvent};
 use bursar_engine::usage::Usage;
 
-use crate::support::{START, World, bid, extend, hook, row, tokens_only};
+use crate::support::{START, World, bid, extend, hook, operator, row, tokens_only};
 
 const ID: &str = "session:s1";
 
@@ -229,4 +230,30 @@ fn only_a_new_pause_counts_as_one() {
     let expected =
         [(1, Paused), (1, Exhausted), (1, Exhausted), (1, Paused), (1, Paused), (1, Active), (2, Paused)];
     assert_eq!(after, expected);
+}
+
+#[test]
+fn the_same_act_under_the_same_id_is_done_once() {
+    let mut world = World::with_session(1_000);
+    world.spend(600);
+    world.act_as("r1", Act::Reset(bid(ID))).unwrap();
+    world.spend(300);
+    let again = world.act_as("r1", Act::Reset(bid(ID))).unwrap();
+    assert_eq!(again.budget.unwrap().tokens_used(), 300, "what was spent since is not erased by a retry");
+    // Another act may have the same id, and the same act another.
+    world.act_as("r1", Act::Decline(Some(bid(ID)))).unwrap();
+    assert_eq!(world.status(ID), Exhausted);
+    world.act_as("r2", Act::Reset(bid(ID))).unwrap();
+    assert_eq!(world.budget(ID).tokens_used(), 0);
+}
+
+#[test]
+fn who_may_only_tighten_opens_nothing_that_was_shut_meanwhile() {
+    let mut world = World::with_session(1_000);
+    world.act(Act::Decline(Some(bid(ID)))).unwrap();
+    let set = Act::Set { budget: bid(ID), tokens: Some(1_000), micro_usd: None, alert: None, shut: false };
+    let act = operator("r9", set);
+    let refused = world.send(&Command::Operator(Operator { may_only_tighten: true, ..act })).reply;
+    assert!(matches!(refused, Reply::Operator(Err(OperatorError::Refused(_)))), "{refused:?}");
+    assert_eq!(world.status(ID), Exhausted);
 }

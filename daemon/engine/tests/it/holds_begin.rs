@@ -127,48 +127,54 @@ fn faking_that_somebody_is_away_only_tightens() {
     assert!(away < world.hold(id).deadline);
 }
 
+/// Ten sessions that have used their budgets up.
+fn ten_paused() -> World {
+    let mut world = World::new(Policy { session: tokens_only(1_000), ..Policy::default() });
+    for n in 1..=10 {
+        let session = format!("s{n}");
+        world.hook(Hook { session: sid(&session), ..hook(HookEvent::SessionStart) });
+        world.spend_in(&session, None, 1_000);
+    }
+    world
+}
+
+fn unattended_in(n: usize, event: HookEvent) -> Hook {
+    Hook { session: sid(&format!("s{n}")), ..unattended(event) }
+}
+
 #[test]
 fn further_unattended_sessions_are_stopped_with_one_alert() {
-    let mut world = paused(Policy::default());
-    let attended: Vec<_> = (0..3).map(|_| world.held(hook(HookEvent::PreToolUse))).collect();
-    let held: Vec<_> = (0..8).map(|_| world.held(unattended(HookEvent::PreToolUse))).collect();
+    let mut world = ten_paused();
+    let attended = world.held(Hook { session: sid("s9"), ..hook(HookEvent::PreToolUse) });
+    let held: Vec<_> = (1..=8).map(|n| world.held(unattended_in(n, HookEvent::PreToolUse))).collect();
     for (event, cell) in [
         (HookEvent::PreToolUse, Cell::Stop),
         (HookEvent::PostToolBatch, Cell::Stop),
         (HookEvent::OtherPrompt, Cell::Refuse),
     ] {
-        let verdict = world.hook(unattended(event));
+        let verdict = world.hook(unattended_in(10, event));
         assert_eq!((verdict.cell, verdict.hold), (cell, None));
         assert_eq!(verdict.because.map(|b| b.why), Some(Why::TooManyUnattended));
     }
     let raised = |world: &World| world.alerts().filter(|a| a.alert_type == TooManyUnattended).count();
     assert_eq!(raised(&world), 1);
-    assert_eq!(world.status(ID), Paused, "the others wait on");
-    // A person's session is held as before.
-    world.held(hook(HookEvent::PreToolUse));
+    assert_eq!(world.status("session:s10"), Paused, "it may still be answered");
+    // A person's session is held as before, and so is another call of one that is held: it costs no more memory.
+    world.held(Hook { session: sid("s10"), ..hook(HookEvent::PreToolUse) });
+    world.held(unattended_in(8, HookEvent::PreToolUse));
 
     // Where one goes, there is room for one.
-    world.send(&Command::HoldLost(attended[0]));
-    assert_eq!(world.hook(unattended(HookEvent::PreToolUse)).cell, Cell::Stop);
+    world.send(&Command::HoldLost(attended));
+    assert_eq!(world.hook(unattended_in(10, HookEvent::PreToolUse)).cell, Cell::Stop);
     world.send(&Command::HoldLost(held[3]));
-    world.held(unattended(HookEvent::PreToolUse));
-    assert_eq!(world.hook(unattended(HookEvent::PreToolUse)).cell, Cell::Stop);
+    world.held(unattended_in(10, HookEvent::PreToolUse));
+    assert_eq!(world.hook(unattended_in(4, HookEvent::PreToolUse)).cell, Cell::Stop);
 
     // Once the alert was seen, the next time raises another.
     assert_eq!(raised(&world), 1);
     world.act(Act::AcknowledgeAlert(None)).unwrap();
-    world.hook(unattended(HookEvent::PreToolUse));
+    world.hook(unattended_in(4, HookEvent::PreToolUse));
     assert_eq!(raised(&world), 2);
-}
-
-#[test]
-fn holds_of_all_hosts_sessions_share_that_room() {
-    let mut world = paused(Policy { max_unattended_holds: 1, ..Policy::default() });
-    let other = Hook { session: sid("s2"), ..unattended(HookEvent::PreToolUse) };
-    world.hook(other.clone());
-    world.spend_in("s2", None, 1_000);
-    world.held(unattended(HookEvent::PreToolUse));
-    assert_eq!(world.hook(other).cell, Cell::Stop);
 }
 
 #[test]

@@ -7,7 +7,12 @@ use std::path::{Path, PathBuf};
 
 /// The file itself where a path is a link to it: people keep their settings elsewhere and link them.
 pub(super) fn target(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+    let whole = path.canonicalize();
+    // Not there yet: its folder may still be reached through a link, and must have one name now and later.
+    whole.unwrap_or_else(|_| match (path.parent().map(Path::canonicalize), path.file_name()) {
+        (Some(Ok(folder)), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    })
 }
 
 /// A file's text; none where it is not there.

@@ -13,6 +13,8 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::output::{Failure, Output};
+use bursar_engine::policy::Mode;
+
 use crate::config::Config;
 use crate::folder::private_folder;
 use client::ClientVersion;
@@ -67,7 +69,7 @@ pub(super) struct UninstallArgs {
 }
 
 fn failed(e: impl std::fmt::Display) -> Failure {
-    Failure::refused("install", &e.to_string(), "Nothing was changed.")
+    Failure::refused("install", &e.to_string(), "Claude Code's settings were left as they are.")
 }
 
 impl Place {
@@ -132,13 +134,6 @@ pub(super) fn install(paths: &Paths, args: &InstallArgs, output: &Output) -> Res
     private_folder(&paths.state).map_err(failed)?;
     let from = hook_client(args)?;
     files::copy_program(&from, &paths.hook_client()).map_err(failed)?;
-    let mut record = Record::load(&paths.state);
-    record.note(&file, before.as_deref(), &parsed.without(&entry), &after);
-    record.save(&paths.state).map_err(failed)?;
-    if let Some(before) = before.as_deref().filter(|b| *b != after) {
-        files::back_up(&file, before).map_err(failed)?;
-    }
-    files::write(&file, &after).map_err(failed)?;
     if args.observe {
         files::set_in_config(&paths.config, "BURSAR_MODE", "observe").map_err(failed)?;
     }
@@ -146,7 +141,16 @@ pub(super) fn install(paths: &Paths, args: &InstallArgs, output: &Output) -> Res
         let text = json!({ "level": "unprotected", "since": jiff::Timestamp::now().to_string() }).to_string();
         files::write_private(&paths.state.join("operator.json"), &text).map_err(failed)?;
     }
-    say_what_is_true(paths, args, &file, &version, output);
+    let mut record = Record::load(&paths.state);
+    record.note(&file, before.as_deref(), &parsed.without(&entry), &after);
+    record.save(&paths.state).map_err(failed)?;
+    if let Some(before) = before.as_deref().filter(|b| *b != after) {
+        files::back_up(&file, before).map_err(failed)?;
+    }
+    // Last: until here Claude Code asks nobody.
+    files::write(&file, &after).map_err(failed)?;
+    let observes = args.observe || config.policy.mode == Mode::Observe;
+    say_what_is_true(paths, observes, &file, &version, output);
     output.json(
         &json!({ "settings": file, "client_version": version.text(), "events": version.names() }).to_string(),
     );
@@ -164,23 +168,18 @@ fn hook_client(args: &InstallArgs) -> Result<PathBuf, Failure> {
     })
 }
 
-fn say_what_is_true(
-    paths: &Paths,
-    args: &InstallArgs,
-    file: &Path,
-    version: &ClientVersion,
-    output: &Output,
-) {
+fn say_what_is_true(paths: &Paths, observes: bool, file: &Path, version: &ClientVersion, output: &Output) {
     output.line(&format!("Claude Code asks Bursar now, by {}.", file.display()));
     output.line(&version.sentence());
-    if args.observe {
-        output.line(
-            "Observing: verdicts are recorded, nothing is blocked. Restart the daemon for it to take hold.",
-        );
+    if observes {
+        output.line(&format!(
+            "Observing: verdicts are recorded, nothing is blocked, once the daemon is restarted. BURSAR_MODE in {} says so.",
+            paths.config.display()
+        ));
     }
-    if args.unprotected {
+    if paths.state.join("operator.json").exists() {
         output.line("Unprotected: anything that you run, your agents too, may approve more tokens. An agent's own shell is refused, which slows it down and no more.");
-    } else if !paths.state.join("operator.json").exists() {
+    } else {
         output.line("Locked: at its limit a session stands still, and nobody can approve more yet, since this version cannot set an operator's passphrase. `bursar install --unprotected` lets anything that you run approve.");
     }
     if super::client::ask(paths, &ToDaemon::Query(Query::Status)).is_err() {
@@ -210,22 +209,34 @@ pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs, output: &Output) ->
         }
         (None, _) => None,
     };
+    if restored == now {
+        let nothing = format!("There was nothing of Bursar's in {}.", file.display());
+        output.line(&nothing);
+        output.json(&json!({ "settings": file }).to_string());
+        return Ok(());
+    }
     match &restored {
         Some(text) => files::write(&file, text).map_err(failed)?,
         None => files::remove(&file).map_err(failed)?,
     }
     record.forget(&file);
     record.save(&paths.state).map_err(failed)?;
-    let refused = release(paths);
-    if record.is_empty() {
+    // While other settings still name the hooks, who waits there goes on waiting.
+    let last = record.is_empty();
+    let refused = last && release(paths);
+    if last {
         files::remove_markers(&paths.paused()).map_err(failed)?;
         files::remove(&paths.hook_client()).map_err(failed)?;
+        files::remove(&paths.state.join("operator.json")).map_err(failed)?;
     }
     output.line(&format!(
         "Claude Code no longer asks Bursar by {}. What was counted stays in {}.",
         file.display(),
         paths.state.display()
     ));
+    if last && !refused {
+        output.line("Who waited goes on, and is no longer counted.");
+    }
     if refused {
         output.line(
             "Who waits now goes on waiting, since nobody may approve here: Esc ends the wait in its terminal.",

@@ -225,6 +225,7 @@ pub(crate) fn operator(request_id: &str, act: Act) -> Operator {
         request_id: request_id.to_owned(),
         who: "ada@host".to_owned(),
         reason: "it is worth it".to_owned(),
+        may_only_tighten: false,
         refused: None,
         act,
     }

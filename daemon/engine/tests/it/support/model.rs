@@ -1,6 +1,6 @@
 //! The books kept a second time, in the plainest way: all rows are remembered, every sum is made anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bursar_engine::State;
 use bursar_engine::command::{Act, Command, Hook};
@@ -38,6 +38,8 @@ pub(crate) struct Model {
     budgets: BTreeMap<String, Began>,
     lines: BTreeMap<String, Line>,
     nameless: u64,
+    /// The ids of resets that were done: each is done once.
+    resets: BTreeSet<String>,
 }
 
 impl Model {
@@ -52,6 +54,7 @@ impl Model {
             Command::Operator(operator) => {
                 if let (Act::Reset(id), None) = (&operator.act, &operator.refused)
                     && let Some(began) = self.budgets.get_mut(&id.to_string())
+                    && self.resets.insert(operator.request_id.clone())
                 {
                     *began = Began { at: now, resets: began.resets + 1 };
                 }
