@@ -156,6 +156,8 @@ fn a_session_is_forgotten_with_all_that_is_its_own() {
 #[test]
 fn what_is_shut_or_waits_is_not_forgotten_however_old() {
     let decline = |id: &str| Act::Decline(Some(bid(id)));
+    let shut =
+        |id: &str| Act::Set { budget: bid(id), tokens: None, micro_usd: None, alert: None, shut: true };
     let forgotten = |prepare: &dyn Fn(&mut World)| {
         let mut world = World::with_session(1_000);
         world.hook(sub_hook(HookEvent::SubagentStart, "a1"));
@@ -167,9 +169,12 @@ fn what_is_shut_or_waits_is_not_forgotten_however_old() {
     assert!(forgotten(&|_| {}));
     assert!(!forgotten(&|world| drop(world.act(decline("session:s1")).unwrap())));
     assert!(!forgotten(&|world| drop(world.act(decline("agent:a1")).unwrap())));
+    // Who waits under a task's budget waits, though nothing of its own is shut.
     assert!(!forgotten(&|world| {
-        world.spend(1_000);
-        world.held(hook(HookEvent::PreToolUse));
+        let on_task = Hook { task: Some("t1".to_owned()), ..hook(HookEvent::PreToolUse) };
+        world.hook(on_task.clone());
+        world.act(shut("task:t1")).unwrap();
+        world.held(on_task);
     }));
 }
 
