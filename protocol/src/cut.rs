@@ -81,7 +81,13 @@ pub fn cut(payload: &[u8]) -> (Cut, Cow<'_, [u8]>) {
             return (how, Cow::Owned(bytes));
         }
     }
-    (Cut::NoResponses, Cow::Owned(serde_json::to_vec(&skeleton(&fields)).unwrap_or_default()))
+    let mut skeleton = skeleton(&fields);
+    let mut bytes = serde_json::to_vec(&skeleton).unwrap_or_default();
+    if bytes.len() > MAX_PAYLOAD_BYTES {
+        skeleton.remove("tool_calls");
+        bytes = serde_json::to_vec(&skeleton).unwrap_or_default();
+    }
+    (Cut::NoResponses, Cow::Owned(bytes))
 }
 
 /// The last resort, whatever else there is: what says who asks about what, as far as it is of a sensible length. A call

@@ -206,10 +206,25 @@ fn usage_stays_wherever_the_rest_of_a_response_goes() {
 }
 
 #[test]
-fn more_names_than_fit_are_malformed_and_not_cut() {
-    let calls = vec![json!({ "tool_name": "Bash", "tool_use_id": "x".repeat(100) }); 3_000];
-    let payload = json!({ "session_id": "s1", "hook_event_name": "PostToolBatch", "tool_calls": calls });
-    assert_eq!(cut(payload.to_string().as_bytes()).0, Cut::Malformed);
+fn whatever_else_does_not_fit_who_asks_and_about_what_does() {
+    for (calls, id_bytes, kept) in [(3_000, 100, 1_000), (3_000, 3_000, 0)] {
+        let calls = vec![json!({ "tool_name": "Bash", "tool_use_id": "x".repeat(id_bytes) }); calls];
+        let mut payload =
+            json!({ "session_id": "s1", "hook_event_name": "PostToolBatch", "tool_calls": calls });
+        for n in 0..3_000 {
+            payload[format!("field{n}")] = json!(["y".repeat(90)]);
+        }
+        payload["cwd"] = json!("/".repeat(300_000));
+        let (how, bytes) = cut(payload.to_string().as_bytes());
+        assert!(
+            how == Cut::NoResponses && bytes.len() <= MAX_PAYLOAD_BYTES,
+            "{how:?}, {} bytes",
+            bytes.len()
+        );
+        let cut: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!((&cut["session_id"], &cut["hook_event_name"]), (&json!("s1"), &json!("PostToolBatch")));
+        assert_eq!(cut["tool_calls"].as_array().map_or(0, Vec::len), kept);
+    }
 }
 
 /// JSON with strings up to many times the limit, of characters that are hard to cut.

@@ -41,7 +41,7 @@ fn without_a_daemon_a_session_runs_and_says_that_it_is_not_counted() {
     assert_eq!((outcome.reason(), outcome.result.result.as_str()), ("completed", "Done."));
     let told = outcome.system_messages();
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].starts_with(AWAY) && told[0].contains("`bursar daemon`"), "{told:?}");
+    assert!(told[0].starts_with(AWAY) && told[0].contains("`bursar daemon --detach`"), "{told:?}");
     assert_eq!(bursar.run(&["status"]).code, Some(3));
     // Somebody else's hook saw each event that ours let through.
     let through = recorder.events().len() as u64;

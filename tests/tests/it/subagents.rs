@@ -145,7 +145,7 @@ fn a_session_over_its_budget_holds_all_its_agents_and_one_answer_frees_them() {
             [
                 // It crosses by itself, whatever was read of the other; both stay below the hard threshold.
                 Turn::bash("true", tokens(10_000)),
-                Turn::says("The fence is green.", thousand()),
+                Turn::says("The fence is green.", thousand()).behind(&last),
             ],
         ),
     );
@@ -159,7 +159,7 @@ fn a_session_over_its_budget_holds_all_its_agents_and_one_answer_frees_them() {
     assert_eq!(api.log().count(), 3);
     let said = bursar.done(&["extend", "+100k"]).stdout;
     assert!(said.contains("2 agents released"), "{said}");
-    // The painter ends after the main agent's turn, or the client tells of it in the same turn.
+    // The painter ends after the main agent's turn, else the client tells of it in the same turn.
     api.log().wait_for(&Kind::Main, 3, SOON);
     wait::until_true("the end of the main agent's turn", SOON, || {
         bursar.verdicts().verdicts.iter().any(|verdict| verdict.event == "Stop")

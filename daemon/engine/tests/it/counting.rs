@@ -271,3 +271,40 @@ fn the_oldest_rows_are_forgotten_and_asked_of_the_store() {
     assert_eq!(recent.get("n0"), None);
     assert!((1..=RECENT_ROWS).all(|n| recent.get(&format!("n{n}")).is_some()));
 }
+
+#[test]
+fn only_the_owners_own_transcript_lowers_what_was_counted() {
+    let in_file_of = |session: &str| FileProgress {
+        session: sid(session),
+        agent: key(None),
+        path: format!("/t/{session}.jsonl"),
+        offset: 1,
+        inode: 1,
+        device: 1,
+        tail_hash: 1,
+        read_at: START,
+        bad_lines: 0,
+        in_long_line: false,
+    };
+    let read = |world: &mut World, file: Option<FileProgress>, seen: Sighting| {
+        world.send(&Command::Usage(UsageRead { file, rows: vec![seen], known: Vec::new() }));
+    };
+    let mut world = World::with_session(1_000);
+    for (key, file) in [("m1", Some("s1")), ("payload:s1:t1", None)] {
+        let file = file.map(in_file_of);
+        let before = world.budget(ID).tokens_used();
+        read(&mut world, file.clone(), Sighting { usage: usage(400, 1), ..row(key, 0) });
+        // As much output, less input: in a foreign file, or in a payload, that is a forgery or a mistake.
+        for foreign in [Some("s2"), None].map(|s| s.map(in_file_of)) {
+            if foreign.is_some() || file.is_none() {
+                read(&mut world, foreign, Sighting { usage: usage(0, 1), ..row(key, 0) });
+            }
+        }
+        assert_eq!(world.budget(ID).tokens_used() - before, 401, "{key}");
+    }
+    assert_eq!(world.status(ID), Warning);
+    read(&mut world, Some(in_file_of("s2")), Sighting { usage: usage(500, 1), ..row("m1", 0) });
+    assert_eq!(world.budget(ID).tokens_used(), 501 + 401, "it can add");
+    read(&mut world, Some(in_file_of("s1")), Sighting { usage: usage(0, 2), ..row("m1", 0) });
+    assert_eq!(world.budget(ID).tokens_used(), 2 + 401, "the owner's own line corrects");
+}

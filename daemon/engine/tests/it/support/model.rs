@@ -113,6 +113,10 @@ impl Model {
         };
         let blank = seen.usage == Usage::default();
         if let Some(line) = self.lines.get_mut(&message) {
+            // A payload is not the session's own transcript: it can only add.
+            if seen.message_id.is_none() && line.usage.minus(seen.usage) != Usage::default() {
+                return;
+            }
             let repeats = line.usage == seen.usage && line.model == seen.model;
             if !repeats && !blank && seen.usage.output >= line.usage.output {
                 line.model.clone_from(&seen.model);
