@@ -104,7 +104,7 @@ pub(super) fn sessions(paths: &Paths, all: bool, output: &Output) -> Result<(), 
     }
     if list.sessions.is_empty() {
         output.line(
-            "No sessions. After `bursar install` every Claude Code session shows up here at its first hook.",
+            "No live sessions. After `bursar install` each shows up here at its first hook; --all lists those that ended.",
         );
         return Ok(());
     }

@@ -215,7 +215,8 @@ fn whatever_else_does_not_fit_who_asks_and_about_what_does() {
             payload[format!("field{n}")] = json!(["y".repeat(90)]);
         }
         payload["cwd"] = json!("/".repeat(300_000));
-        let (how, bytes) = cut(payload.to_string().as_bytes());
+        let payload = payload.to_string();
+        let (how, bytes) = cut(payload.as_bytes());
         assert!(
             how == Cut::NoResponses && bytes.len() <= MAX_PAYLOAD_BYTES,
             "{how:?}, {} bytes",

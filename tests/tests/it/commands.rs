@@ -221,3 +221,13 @@ fn malformed_hooks_are_allowed_and_counted() {
     let finished = bursar.hook("PreToolUse", b"not json");
     assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), ""));
 }
+
+#[test]
+fn an_option_may_stand_behind_the_amount() {
+    let world = bare();
+    let bursar = Bursar::up(&world, &[]);
+    for args in [vec!["extend", "+1k", "--json"], vec!["extend", "nobody", "+1k", "--reason", "why not"]] {
+        let finished = bursar.run(&args);
+        assert_eq!(finished.code, Some(1), "{args:?} is understood, and has no object: {finished:?}");
+    }
+}
