@@ -102,6 +102,27 @@ fn a_daemon_that_takes_a_hold_up_and_hangs_up_is_asked_again_after_a_pause() {
 }
 
 #[test]
+fn a_daemon_that_takes_nothing_up_is_asked_less_and_less_often() {
+    let world = World::new();
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&times);
+    let _daemon = Daemon::serve(&world.socket(), move |number, peer| {
+        seen.lock().unwrap().push(Instant::now());
+        match number {
+            0 => hold(peer),
+            5 => peer.send(&stop()),
+            _ => drop(peer.read()),
+        }
+    });
+    assert_eq!(world.run(payload("PreToolUse")), Said::new(0, STOP, ""));
+    let times = times.lock().unwrap();
+    let pauses: Vec<_> = times.windows(2).map(|t| (t[1] - t[0]).as_millis()).collect();
+    assert_eq!(pauses.len(), 5);
+    let at_least = [40, 90, 190, 390, 790];
+    assert!(pauses.iter().zip(at_least).all(|(pause, least)| *pause >= least), "{pauses:?}");
+}
+
+#[test]
 fn esc_and_a_closed_terminal_end_a_held_hook_at_once() {
     let world = World::new();
     let hung_up = Arc::new(AtomicUsize::new(0));
