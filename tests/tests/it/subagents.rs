@@ -145,7 +145,7 @@ fn a_session_over_its_budget_holds_all_its_agents_and_one_answer_frees_them() {
             [
                 // It crosses by itself, whatever was read of the other; both stay below the hard threshold.
                 Turn::bash("true", tokens(10_000)),
-                Turn::says("The fence is green.", thousand()),
+                Turn::says("The fence is green.", thousand()).behind(&last),
             ],
         ),
     );
