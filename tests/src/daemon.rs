@@ -130,16 +130,14 @@ impl<'a> Bursar<'a> {
     /// Ends the daemon as `kill -9` does.
     pub fn kill(&mut self) {
         if let Some(daemon) = self.daemon.take() {
-            daemon.signal(Signal::KILL);
-            daemon.wait(COMMAND_LIMIT);
+            daemon.end(Signal::KILL, COMMAND_LIMIT);
         }
     }
 
     /// Ends the daemon as a service manager does.
     pub fn stop(&mut self) {
         if let Some(daemon) = self.daemon.take() {
-            daemon.signal(Signal::TERM);
-            daemon.wait(COMMAND_LIMIT);
+            daemon.end(Signal::TERM, COMMAND_LIMIT);
         }
     }
 
@@ -148,7 +146,7 @@ impl<'a> Bursar<'a> {
     pub fn detach_and_replace(&mut self) {
         let old = self.daemon.take();
         // Whoever started a daemon must wait for its end, or its process is never gone.
-        let waiter = old.map(|old| spawn(move || old.wait(COMMAND_LIMIT)));
+        let waiter = old.map(|old| spawn(move || old.wait_from_now(COMMAND_LIMIT)));
         self.detached = true;
         self.done(&["daemon", "--detach", "--replace"]);
         if let Some(waiter) = waiter {

@@ -92,7 +92,21 @@ impl Running {
         }
     }
 
-    /// Waits for its end; ends the test, and the process, after `limit`.
+    /// Sends a signal and waits for the end, `limit` from now.
+    #[track_caller]
+    pub fn end(self, signal: Signal, limit: Duration) -> Finished {
+        self.signal(signal);
+        self.wait_from_now(limit)
+    }
+
+    /// Waits for its end, however long it has run already.
+    #[track_caller]
+    pub fn wait_from_now(self, limit: Duration) -> Finished {
+        let limit = self.started.elapsed() + limit;
+        self.wait(limit)
+    }
+
+    /// Waits for its end; ends the test, and the process, `limit` after its start.
     #[track_caller]
     pub fn wait(mut self, limit: Duration) -> Finished {
         let status = loop {
