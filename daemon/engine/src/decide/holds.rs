@@ -65,7 +65,7 @@ pub(super) fn resumed(state: &State, id: HoldId, now: Timestamp) -> Decision {
     let Some(hold) = state.holds.get(&id) else {
         return Decision { reply: Reply::UnknownHold, events: Vec::new() };
     };
-    let shut = state.tightest_of(&above(state, hold));
+    let shut = state.tightest_of(&above(state, hold)).filter(|_| state.policy.enforces());
     // It still waits, ended with a no, or ended with a yes that holds: so it is told. A yes from before something was shut
     // again is none any more.
     let stands = match hold.end {

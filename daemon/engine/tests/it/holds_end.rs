@@ -330,3 +330,20 @@ fn every_end_has_its_word_and_says_whether_the_agent_goes_on() {
         assert_eq!(serde_json::to_value(end).unwrap(), serde_json::json!(word));
     }
 }
+
+#[test]
+fn a_hold_that_is_resumed_is_told_what_is_true_now() {
+    let mut world = paused();
+    let id = world.held(hook(HookEvent::PreToolUse));
+    world.extend(ID, 1_000);
+    assert_eq!(world.end_of(id), Some(Extended));
+    // Its hook had lost the daemon, and the budget is shut again by the time it asks.
+    world.act(Act::Set { budget: bid(ID), tokens: None, micro_usd: None, alert: None, shut: true }).unwrap();
+    world.send(&Command::HoldResumed(id));
+    assert_eq!(world.end_of(id), None, "it waits again");
+    // Under a daemon that enforces nothing it goes on.
+    world.state.policy.enabled = false;
+    world.tick();
+    world.send(&Command::HoldResumed(id));
+    assert_eq!(world.end_of(id), Some(Released));
+}
