@@ -99,7 +99,8 @@ fn what_a_person_decided_outlives_a_kill_right_after_it() {
 fn a_pause_outlives_a_kill_at_any_moment_of_a_session() {
     let world = bare();
     let mut bursar = Bursar::up(&world, &[("TOKEN_BUDGET_SESSION_DEFAULT", "4000")]);
-    let turns = (0..3).map(|_| Turn::bash("true", thousand()));
+    // More than it can do while the daemon comes and goes: a crossing that nobody saw is seen at the next hook.
+    let turns = (0..30).map(|_| Turn::bash("true", thousand()));
     let api = ScriptedApi::start(Script::main(
         turns.chain([Turn::bash("true", thousand()), Turn::says("Never.", thousand())]),
     ));
