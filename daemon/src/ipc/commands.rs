@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bursar_engine::State;
 use bursar_engine::command::{Act, Command, Operator};
@@ -9,7 +10,7 @@ use bursar_engine::decide::{Done, Reply};
 use bursar_engine::error::{ErrorBody, OperatorError};
 use bursar_engine::ids::{AgentKey, BudgetId};
 use bursar_engine::policy::Mode;
-use bursar_protocol::answer;
+use bursar_protocol::answer as words;
 use bursar_protocol::message::{OperatorFrame, Query};
 use serde::Serialize;
 use serde_json::json;
@@ -92,8 +93,8 @@ fn act_message(act: &str, done: &Done) -> String {
         };
     };
     let id = &budget.id;
-    let used = answer::grouped(budget.tokens_used());
-    let limit = answer::grouped(budget.max.tokens);
+    let used = words::grouped(budget.tokens_used());
+    let limit = words::grouped(budget.max.tokens);
     if act == "decline" {
         return format!(
             "{id} is declined: {} stopped. It stays shut until it is extended or reset.",
@@ -102,9 +103,9 @@ fn act_message(act: &str, done: &Done) -> String {
     }
     if done.missing.tokens > 0 || done.missing.micro_usd > 0 {
         let more = if done.missing.tokens > 0 {
-            format!("{} tokens", answer::grouped(done.missing.tokens))
+            format!("{} tokens", words::grouped(done.missing.tokens))
         } else {
-            answer::dollars(done.missing.micro_usd)
+            words::dollars(done.missing.micro_usd)
         };
         return format!(
             "{id} is still {}: {more} more let it go on ({used} of {limit} tokens used).",
@@ -120,8 +121,17 @@ fn agents(n: usize) -> String {
     if n == 1 { "1 agent".to_owned() } else { format!("{n} agents") }
 }
 
-/// Answers a question.
+/// How long an answer waits for the disk before it leaves all the same.
+const SHOWN_AFTER: Duration = Duration::from_millis(500);
+
+/// Answers a question. Nothing is shown that a killed daemon would take back.
 pub async fn query(service: &Arc<Service>, query: &Query) -> Response {
+    let response = answer(service, query).await;
+    let _ = tokio::time::timeout(SHOWN_AFTER, service.host.written()).await;
+    response
+}
+
+async fn answer(service: &Arc<Service>, query: &Query) -> Response {
     let host = &service.host;
     match query {
         Query::Status => (200, text(&status(service))),
