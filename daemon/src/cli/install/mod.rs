@@ -7,16 +7,16 @@ mod settings;
 
 use std::path::{Path, PathBuf};
 
+use bursar_engine::policy::Mode;
 use bursar_protocol::message::{OperatorAct, OperatorFrame, Query, ToDaemon};
 use bursar_protocol::paths::Paths;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::output::{Failure, Output};
-use bursar_engine::policy::Mode;
-
 use crate::config::Config;
 use crate::folder::private_folder;
+use crate::view::{ActView, HoldList};
 use client::ClientVersion;
 use record::Record;
 use settings::{Entry, SettingsText};
@@ -223,7 +223,7 @@ pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs, output: &Output) ->
     record.save(&paths.state).map_err(failed)?;
     // While other settings still name the hooks, who waits there goes on waiting.
     let last = record.is_empty();
-    let refused = last && release(paths);
+    let released = if last { release(paths) } else { Ok(0) };
     if last {
         files::remove_markers(&paths.paused()).map_err(failed)?;
         files::remove(&paths.hook_client()).map_err(failed)?;
@@ -234,25 +234,36 @@ pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs, output: &Output) ->
         file.display(),
         paths.state.display()
     ));
-    if last && !refused {
-        output.line("Who waited goes on, and is no longer counted.");
-    }
-    if refused {
-        output.line(
+    match released {
+        Ok(0) => {}
+        Ok(n) => output.line(&format!("Agents that waited: {n}. They go on, and are no longer counted.")),
+        Err(Refused) => output.line(
             "Who waits now goes on waiting, since nobody may approve here: Esc ends the wait in its terminal.",
-        );
+        ),
     }
     output.json(&json!({ "settings": file }).to_string());
     Ok(())
 }
 
-/// Lets go whoever is held, and says whether a daemon serves that refused it; the markers go in any case.
-fn release(paths: &Paths) -> bool {
+/// A daemon serves that does not let go whom it holds.
+struct Refused;
+
+/// Lets go whoever is held, and says how many; nobody where no daemon serves. The markers go in any case.
+fn release(paths: &Paths) -> Result<u64, Refused> {
     let frame = OperatorFrame {
         request_id: uuid::Uuid::now_v7().to_string(),
         reason: "uninstalled".to_owned(),
         in_agent_shell: false,
         act: OperatorAct::Release,
     };
-    super::client::ask(paths, &ToDaemon::Operator(frame)).is_err_and(|failure| failure.exit == 1)
+    match super::client::ask(paths, &ToDaemon::Operator(frame)) {
+        Ok(json) => Ok(serde_json::from_str::<ActView>(&json).map_or(0, |done| done.released)),
+        Err(failure) if failure.exit == 1 && anybody_waits(paths) => Err(Refused),
+        Err(_) => Ok(0),
+    }
+}
+
+fn anybody_waits(paths: &Paths) -> bool {
+    let waiting = super::client::query::<HoldList>(paths, Query::Holds { all: false });
+    waiting.is_ok_and(|(list, _)| list.total > 0)
 }
