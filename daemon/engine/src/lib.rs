@@ -7,6 +7,7 @@
 pub mod acts;
 pub mod alert;
 pub mod budget;
+mod canon;
 pub mod command;
 pub mod decide;
 pub mod error;
@@ -15,7 +16,9 @@ mod evolve;
 pub mod hold;
 pub mod ids;
 mod level;
+mod mask;
 pub mod policy;
+pub mod print;
 pub mod ratio;
 pub mod records;
 pub mod row;

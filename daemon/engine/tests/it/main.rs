@@ -13,6 +13,8 @@ mod data_records;
 mod first_life;
 mod holds_begin;
 mod holds_end;
+mod prints;
+mod prints_properties;
 mod properties_facts;
 mod properties_rules;
 mod sessions;

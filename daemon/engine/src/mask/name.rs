@@ -1,0 +1,118 @@
+//! Names that are new every time: ids, addresses, process numbers, temporary paths.
+
+use super::scan::Scan;
+
+/// What ids of messages, calls and requests begin with. A list, since `test_20260101` names something that stays.
+const PREFIXES: [&str; 14] = [
+    "msg", "toolu", "srvtoolu", "req", "call", "resp", "chatcmpl", "cmpl", "evt", "sess", "session",
+    "thread", "trace", "span",
+];
+
+/// Words before an id that has no shape of its own.
+const ID_LABELS: [&str; 9] = [
+    "requestid",
+    "messageid",
+    "callid",
+    "traceid",
+    "spanid",
+    "sessionid",
+    "agentid",
+    "tooluseid",
+    "correlationid",
+];
+
+/// Words before a process number. A number in brackets alone may as well be an index or a count.
+const PID_LABELS: [&str; 4] = ["pid", "ppid", "tid", "pgid"];
+
+/// Words before a span by the clock without seconds' fraction: `ETA 0:45`.
+const SPAN_LABELS: [&str; 3] = ["elapsed", "eta", "took"];
+
+/// Where temporary files lie.
+const TEMPORARY: [&str; 5] =
+    ["/tmp/", "/var/tmp/", "/private/tmp/", "/var/folders/", "/private/var/folders/"];
+
+/// What a label announces.
+pub(super) enum Label {
+    Id,
+    Pid,
+    Span,
+}
+
+/// A word that says what the number or id behind it is, with what stands between them.
+pub(super) fn label(scan: &mut Scan<'_>) -> Option<Label> {
+    let word = scan.run(3, 16, |b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'-'))?;
+    let word: String =
+        word.chars().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_lowercase()).collect();
+    let kinds = [(&ID_LABELS[..], Label::Id), (&PID_LABELS, Label::Pid), (&SPAN_LABELS, Label::Span)];
+    let (_, kind) = kinds.into_iter().find(|(words, _)| words.contains(&word.as_str()))?;
+    scan.run(1, 4, |b| matches!(b, b' ' | b':' | b'=' | b'#' | b'"' | b'\'' | b'('))?;
+    Some(kind)
+}
+
+/// A process number, where a label says so.
+pub(super) fn pid(scan: &mut Scan<'_>) -> Option<()> {
+    scan.digits(1, 10)?;
+    scan.end()
+}
+
+/// An id of any shape, where a label says so.
+pub(super) fn labelled_id(scan: &mut Scan<'_>) -> Option<()> {
+    let id = scan.run(6, 128, |b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))?;
+    id.bytes().any(|b| b.is_ascii_digit()).then_some(())?;
+    scan.end()
+}
+
+/// `550e8400-e29b-41d4-a716-446655440000`.
+pub(super) fn uuid(scan: &mut Scan<'_>) -> Option<()> {
+    for (i, length) in [8, 4, 4, 4, 12].into_iter().enumerate() {
+        if i > 0 {
+            scan.literal("-")?;
+        }
+        scan.run(length, length, |b| b.is_ascii_hexdigit())?;
+    }
+    scan.end()
+}
+
+/// `0x7f3c2a1b4d30`. Short ones are flags and offsets; Windows' codes of failure (`0x80070005`, `0xC0000005`) have eight
+/// digits and say what went wrong.
+pub(super) fn address(scan: &mut Scan<'_>) -> Option<()> {
+    scan.literal("0x")?;
+    let digits = scan.run(6, 16, |b| b.is_ascii_hexdigit())?;
+    let is_code = digits.len() == 8 && digits.starts_with(['8', 'c', 'C']);
+    (!is_code).then_some(())?;
+    scan.end()
+}
+
+/// `toolu_01AbC…`, `chatcmpl-9x…`: a known prefix and at least eight letters and digits.
+pub(super) fn prefixed_id(scan: &mut Scan<'_>) -> Option<()> {
+    let prefix = scan.run(3, 8, |b| b.is_ascii_lowercase())?;
+    PREFIXES.contains(&prefix).then_some(())?;
+    scan.one_of(b"_-")?;
+    let id = scan.run(8, 128, |b| b.is_ascii_alphanumeric() || b == b'_')?;
+    id.bytes().any(|b| b.is_ascii_digit()).then_some(())?;
+    scan.end()
+}
+
+/// Twelve and more hex digits, letters and numbers mixed: ids of traces, containers, requests. Not those as long as a
+/// SHA-1 or SHA-2: a digest says what a content is, and a new one is progress; nor git's short hashes, for the same.
+pub(super) fn hex_id(scan: &mut Scan<'_>) -> Option<()> {
+    let digits = scan.run(12, 256, |b| b.is_ascii_hexdigit())?;
+    let is_digest = matches!(digits.len(), 40 | 56 | 64 | 96 | 128);
+    let is_mixed =
+        digits.bytes().any(|b| b.is_ascii_digit()) && digits.bytes().any(|b| b.is_ascii_alphabetic());
+    (is_mixed && !is_digest).then_some(())?;
+    scan.end()
+}
+
+/// A path below a place for temporary files, to its end.
+pub(super) fn temporary_path(scan: &mut Scan<'_>) -> Option<()> {
+    TEMPORARY.iter().find_map(|place| scan.maybe(|s| s.literal(place)))?;
+    let length = scan.0.find(|c| !is_path(c)).unwrap_or(scan.0.len());
+    scan.0 = scan.0.get(length..).filter(|_| length > 0)?;
+    Some(())
+}
+
+/// Whether a path goes on with this character. What quotes, lists, and ends sentences or lines around paths does not.
+pub(super) fn is_path(c: char) -> bool {
+    !c.is_whitespace() && !c.is_control() && !"\"'`<>()[]{},;:|=*?&$!\\".contains(c)
+}
