@@ -29,7 +29,7 @@ use crate::serve::{Service, VerdictLog};
 use crate::spool;
 use crate::store::{Store, StoreError, Writer};
 use crate::tailer::Tailer;
-use crate::{journal, keeper};
+use crate::{guardrails, journal, keeper};
 
 /// How long held hooks may take to come back after a restart: the client tries for 30 s.
 const HOLDS_COME_BACK: Duration = Duration::from_secs(35);
@@ -128,6 +128,7 @@ async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
     markers.restore(&standing).map_err(io("cannot restore the markers of paused sessions"))?;
     let bus = Bus::default();
     let journal = bus.subscribe();
+    let view = config.guardrails_view.clone().map(|folder| (bus.subscribe(), folder));
     let writer = Writer::spawn(store, bus);
     let clock = Clock::start(high_water);
     let host = Arc::new(Host::new(state, clock, writer, reader, markers));
@@ -154,6 +155,9 @@ async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
     let ticking = tokio::spawn(tick(Arc::clone(&host)));
     let spooling = tokio::spawn(take_spool(Arc::clone(&host), paths.spool()));
     tokio::spawn(journal::run(journal, Arc::clone(&service)));
+    if let Some((feed, folder)) = view {
+        tokio::spawn(guardrails::run(feed, Arc::clone(&host), folder));
+    }
     let tidying = tokio::spawn(keeper::tidy(Arc::clone(&host), paths.database(), config.retention_days));
     let watching = tokio::spawn(keeper::watch_clients(Arc::clone(&host)));
     tokio::spawn(give_up_holds(Arc::clone(&host), resumable));

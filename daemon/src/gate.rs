@@ -57,8 +57,12 @@ pub fn refusal(service: &Service, peer: Peer, frame: &OperatorFrame) -> Option<S
     })
 }
 
-/// Tightening is open to all: a lower limit, or shutting a budget.
+/// Tightening is open to all: a lower limit, shutting a budget, a task.
 pub fn is_open_to_all(service: &Service, act: &Act) -> bool {
+    // A task only adds a limit; the rules refuse what would loosen one that is there.
+    if matches!(act, Act::StartTask { .. } | Act::EndTask(_)) {
+        return true;
+    }
     let Act::Set { budget, tokens, micro_usd, alert, shut: _ } = act else { return false };
     service.host.look(|state| {
         let Some(budget) = state.budgets.get(budget) else { return true };

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bursar_engine::circuit::Circuit;
 use bursar_engine::command::Command;
 use bursar_engine::decide::{Reply, decide, released};
 use bursar_engine::hold::Hold;
@@ -183,6 +184,12 @@ impl Host {
                     let was_shut = state.budgets.get(&budget.id).is_some_and(|b| b.status.is_shut());
                     if was_shut != budget.status.is_shut() {
                         decided.marks.extend(state.sessions_under(&budget.id));
+                    }
+                }
+                Event::Circuit(circuit) => {
+                    let was_open = state.circuits.get(&circuit.id).is_some_and(Circuit::is_open);
+                    if was_open != circuit.is_open() {
+                        decided.marks.push(circuit.session.clone());
                     }
                 }
                 Event::Hold(hold) => decided.hold_began |= hold.end.is_none(),

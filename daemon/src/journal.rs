@@ -34,6 +34,7 @@ fn note(service: &Service, event: &Event) {
         Event::Session(_)
         | Event::Agent(_)
         | Event::Budget(_)
+        | Event::Circuit(_)
         | Event::Row(_)
         | Event::Totals { .. }
         | Event::File(_)
@@ -46,12 +47,12 @@ fn note(service: &Service, event: &Event) {
 }
 
 fn note_hold(service: &Service, hold: &Hold) {
-    let (id, session, agent, budget) = (hold.id.0, hold.session.as_str(), hold.agent.as_str(), &hold.budget);
+    let (id, session, agent, by) = (hold.id.0, hold.session.as_str(), hold.agent.as_str(), &hold.blocker);
     let Some(end) = hold.end else {
-        tracing::info!(hold = id, session, agent, %budget, "held until {}", hold.deadline);
+        tracing::info!(hold = id, session, agent, %by, "held until {}", hold.deadline);
         return;
     };
-    tracing::info!(hold = id, session, agent, %budget, "hold ended: {}", end.name());
+    tracing::info!(hold = id, session, agent, %by, "hold ended: {}", end.name());
     service.verdicts.push(VerdictView {
         at: hold.ended_at.unwrap_or(hold.started).to_string(),
         session_id: hold.session.to_string(),
@@ -59,7 +60,7 @@ fn note_hold(service: &Service, hold: &Hold) {
         event: hold.event.name().to_owned(),
         tool: hold.tool.clone(),
         verdict: match end {
-            HoldEnd::Extended | HoldEnd::FinishUp | HoldEnd::Released => "allow",
+            HoldEnd::Extended | HoldEnd::FinishUp | HoldEnd::Acknowledged | HoldEnd::Released => "allow",
             HoldEnd::Declined | HoldEnd::RanOut => "stop",
             HoldEnd::ClientGone => "gone",
         }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod detach;
 pub mod folder;
 pub mod gate;
+pub mod guardrails;
 pub mod host;
 pub mod ipc;
 pub mod journal;

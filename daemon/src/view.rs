@@ -1,7 +1,7 @@
 //! The JSON that commands print and the REST routes will answer: typed once, written by the daemon, read by the
 //! commands.
 
-use bursar_engine::records::{BudgetAlert, BudgetState};
+use bursar_engine::records::{BudgetAlert, BudgetState, CircuitState};
 use serde::{Deserialize, Serialize};
 
 /// Tokens by kind, named as the API names them.
@@ -93,10 +93,14 @@ pub struct HoldView {
     pub project: Option<String>,
     /// `main` or the subagent's id.
     pub agent: String,
-    /// The budget that holds it.
-    pub budget_id: String,
+    /// The budget that holds it, if it is one.
+    pub budget_id: Option<String>,
     /// That budget.
     pub budget: Option<BudgetState>,
+    /// The circuit that holds it, if it is one.
+    pub circuit_id: Option<String>,
+    /// That circuit.
+    pub circuit: Option<CircuitState>,
     /// The hook's event.
     pub event: String,
     /// The tool it was about to call.
@@ -111,7 +115,7 @@ pub struct HoldView {
     pub attended: bool,
     /// The context that going on sends again, in tokens.
     pub context_tokens: u64,
-    /// `waiting`, `extended`, `finish_up`, `released`, `declined`, `ran_out` or `client_gone`.
+    /// `waiting`, `extended`, `finish_up`, `acknowledged`, `released`, `declined`, `ran_out` or `client_gone`.
     pub state: String,
     /// When it ended, RFC 3339 in UTC.
     pub ended_at: Option<String>,
@@ -199,10 +203,13 @@ pub struct StatusView {
 /// What an operator's act came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ActView {
-    /// `extend`, `finish`, `decline`, `reset`, `set`, `acknowledge_alert` or `release`.
+    /// `extend`, `finish`, `decline`, `reset`, `set`, `acknowledge_alert`, `release`, `acknowledge_circuit`,
+    /// `reset_circuit`, `decline_circuit`, `start_task` or `end_task`.
     pub act: String,
     /// The budget as it is now.
     pub budget: Option<BudgetState>,
+    /// The circuit as it is now.
+    pub circuit: Option<CircuitState>,
     /// Whole tokens that are still missing before it is open.
     pub missing_tokens: u64,
     /// Micro-dollars that are still missing.
@@ -244,6 +251,10 @@ macro_rules! list {
 list!(
     /// `bursar budget list --json`.
     BudgetList, budgets, BudgetState
+);
+list!(
+    /// `bursar circuit list --json`.
+    CircuitList, circuits, CircuitState
 );
 list!(
     /// `bursar alerts list --json`.

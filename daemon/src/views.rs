@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use bursar_engine::State;
 use bursar_engine::alert::{Alert, AlertType};
 use bursar_engine::budget::Budget;
+use bursar_engine::circuit::Circuit;
 use bursar_engine::hold::{Hold, HoldEnd};
 use bursar_engine::ids::{AgentKey, BudgetId, SessionId};
 use bursar_engine::policy::OnPause;
-use bursar_engine::records::{BudgetAlert, BudgetState};
+use bursar_engine::records::{BreakerState, BudgetAlert, BudgetState, CircuitState};
 use bursar_engine::session::Session;
 use bursar_engine::time::Timestamp;
 use bursar_engine::usage::{Totals, Usage};
@@ -19,6 +20,23 @@ use crate::view::{AgentView, HoldView, ModelView, SessionView, UsageView};
 /// A budget.
 pub fn budget(state: &State, budget: &Budget) -> BudgetState {
     BudgetState::of(budget, &state.policy.weights.unit())
+}
+
+/// A circuit.
+pub fn circuit(state: &State, circuit: &Circuit) -> CircuitState {
+    CircuitState::of(circuit, &state.policy.circuits)
+}
+
+/// Circuits, open ones first, then half-open ones, then by the last change.
+pub fn circuits(state: &State) -> Vec<CircuitState> {
+    let mut all: Vec<&Circuit> = state.circuits.values().collect();
+    let rank = |c: &Circuit| match c.state {
+        BreakerState::Open => 0,
+        BreakerState::HalfOpen => 1,
+        BreakerState::Closed => 2,
+    };
+    all.sort_by_key(|c| (rank(c), std::cmp::Reverse(c.last_updated)));
+    all.into_iter().map(|c| circuit(state, c)).collect()
 }
 
 fn usage(usage: Usage) -> UsageView {
@@ -149,8 +167,10 @@ fn hold(state: &State, hold: &Hold, now: Timestamp) -> HoldView {
         session_id: hold.session.to_string(),
         project: session.and_then(|s| s.project.clone()),
         agent: hold.agent.to_string(),
-        budget_id: hold.budget.to_string(),
-        budget: state.budgets.get(&hold.budget).map(|b| budget(state, b)),
+        budget_id: hold.blocker.budget().map(ToString::to_string),
+        budget: hold.blocker.budget().and_then(|id| state.budgets.get(id)).map(|b| budget(state, b)),
+        circuit_id: hold.blocker.circuit().map(ToString::to_string),
+        circuit: hold.blocker.circuit().and_then(|id| state.circuits.get(id)).map(|c| circuit(state, c)),
         event: hold.event.name().to_owned(),
         tool: hold.tool.clone(),
         started_at: hold.started.to_string(),
@@ -190,11 +210,18 @@ pub fn alert(state: &State, alert: &Alert) -> BudgetAlert {
         alert_id: alert.alert_id.0.to_string(),
         budget_id: alert.budget_id.clone(),
         alert_type: alert.alert_type,
-        message: match alert.alert_type {
-            AlertType::WarningThreshold => answer::warned(&figures),
-            AlertType::BudgetExhausted | AlertType::CircuitTripped if holds => answer::held(&figures),
-            AlertType::BudgetExhausted | AlertType::CircuitTripped => answer::reached(&figures),
-            AlertType::TooManyUnattended => answer::shut(&figures, answer::Why::TooManyUnattended),
+        message: match (alert.alert_type, &alert.trip) {
+            (AlertType::CircuitTripped, Some(trip)) => {
+                answer::tripped(&figures.budget_id, &trip.to_string(), holds)
+            }
+            (AlertType::TooManyUnattended, Some(trip)) => {
+                let why = answer::Why::TooManyUnattended;
+                answer::circuit_open(&figures.budget_id, &trip.to_string(), why)
+            }
+            (AlertType::WarningThreshold, _) => answer::warned(&figures),
+            (AlertType::BudgetExhausted | AlertType::CircuitTripped, _) if holds => answer::held(&figures),
+            (AlertType::BudgetExhausted | AlertType::CircuitTripped, _) => answer::reached(&figures),
+            (AlertType::TooManyUnattended, None) => answer::shut(&figures, answer::Why::TooManyUnattended),
         },
         utilization: alert.utilization,
         timestamp: alert.timestamp.to_string(),

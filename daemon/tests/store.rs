@@ -8,16 +8,19 @@ use std::fs;
 
 use bursar::store::{Reader, Store, StoreError};
 use bursar_engine::State;
-use bursar_engine::command::{Act, Amount, Command, Operator};
+use bursar_engine::command::{Act, Amount, Call, Command, Operator, Outcome};
 use bursar_engine::ids::{AlertId, HoldId};
-use bursar_engine::policy::{Limit, Policy};
+use bursar_engine::policy::{CircuitPolicy, Limit, Policy, Profile};
+use bursar_engine::print;
 use bursar_engine::table::HookEvent;
 use bursar_engine::time::Timestamp;
 use proptest::prelude::*;
 use support::{apply, hook, request, session, whole};
 
 fn policy() -> Policy {
-    Policy { session: Limit { tokens: 1_000, micro_usd: 0 }, ..Policy::default() }
+    let circuits =
+        CircuitPolicy { profile: Profile::Strict, duplicate_threshold: 2, ..CircuitPolicy::default() };
+    Policy { session: Limit { tokens: 1_000, micro_usd: 0 }, circuits, ..Policy::default() }
 }
 
 fn operator(request_id: String, act: Act) -> Command {
@@ -25,10 +28,22 @@ fn operator(request_id: String, act: Act) -> Command {
         request_id,
         who: "uid 0 pid 1".to_owned(),
         reason: "a test".to_owned(),
+        say: None,
         may_only_tighten: false,
         refused: None,
         act,
     })
+}
+
+/// One of a few calls: two identities, some with an outcome.
+fn made(n: u8) -> Call {
+    let outcome = Outcome { ok: true, print: print::outcome(true, None) };
+    Call {
+        id: Some(print::id(&n.to_string())),
+        tool: "Bash".to_owned(),
+        print: print::call("Bash", Some(if n.is_multiple_of(3) { "1" } else { "2" })),
+        outcome: n.is_multiple_of(2).then_some(outcome),
+    }
 }
 
 /// Anything that can happen to two sessions.
@@ -37,11 +52,13 @@ fn command() -> impl Strategy<Value = Command> {
     let event = prop::sample::select(HookEvent::ALL.to_vec());
     let agent = prop::option::of(prop::sample::select(vec!["a1", "a2"]));
     let budget = prop::sample::select(vec!["session:s1", "session:s2", "agent:a1"]);
+    let calls = prop::collection::vec(0..6_u8, 0..3);
     prop_oneof![
-        4 => (id.clone(), event, agent, any::<bool>()).prop_map(|(id, event, agent, attended)| {
+        6 => (id.clone(), event, agent, any::<bool>(), calls).prop_map(|(id, event, agent, attended, calls)| {
             let mut hook = hook(id, event, 1);
             hook.agent = bursar_engine::ids::AgentKey::new(agent).unwrap();
             hook.attended = attended;
+            hook.calls = calls.iter().map(|n| made(*n)).collect();
             Command::Hook(hook)
         }),
         4 => (id.clone(), 0..20_u32, 0..700_u64)
@@ -52,6 +69,7 @@ fn command() -> impl Strategy<Value = Command> {
         }),
         1 => (any::<u16>(), budget).prop_map(|(n, budget)| operator(format!("r{n}"), Act::Decline(budget.parse().ok()))),
         1 => Just(operator("seen".to_owned(), Act::AcknowledgeAlert(None))),
+        1 => any::<u16>().prop_map(|n| operator(format!("r{n}"), Act::Acknowledge(None))),
         1 => (1..5_u64).prop_map(|n| Command::HoldLost(HoldId(n))),
         1 => Just(Command::Tick),
         1 => id.prop_map(|id| Command::ClientGone(session(id))),

@@ -154,7 +154,67 @@ pub fn denied_for_the_model(figures: &Figures) -> String {
 }
 
 /// What the model finds, when it is resumed, in the place of a call that was stopped before it ran.
-pub const CALL_NOT_RUN: &str = "Budget: the limit was reached before this call; it did not run.";
+pub const CALL_NOT_RUN: &str = "The turn was stopped before this call; it did not run.";
+
+/// The text for the person when a circuit is open; `reason` is figures and a tool's name.
+pub fn circuit_open(circuit_id: &str, reason: &str, why: Why) -> String {
+    let Named { name, id, session } = named(circuit_id);
+    match why {
+        Why::Paused | Why::Exhausted => format!(
+            "Circuit open: {name} made {reason}. Let it try again with `bursar circuit acknowledge {id}`."
+        ),
+        Why::Declined => format!(
+            "Stopped: an operator stopped {name}, which made {reason}. `bursar circuit acknowledge {id}` lets it try again."
+        ),
+        Why::RanOut => format!(
+            "Stopped: {name} made {reason}, and nobody answered in time. Let it try again with `bursar circuit acknowledge {id}`, then go on with `claude --resume{session}`."
+        ),
+        Why::TooManyUnattended => format!(
+            "Stopped: {name} made {reason}, and this host holds no more unattended sessions. Let it try again with `bursar circuit acknowledge {id}`."
+        ),
+    }
+}
+
+/// The text for the model when its call is refused by an open circuit.
+pub fn circuit_open_for_the_model(reason: &str) -> String {
+    format!("Circuit breaker: {reason}. This call is refused until a person lets it go on.")
+}
+
+/// The alert's sentence when a circuit opens; `holds` where its agent is held.
+pub fn tripped(circuit_id: &str, reason: &str, holds: bool) -> String {
+    let Named { name, id, .. } = named(circuit_id);
+    let held = if holds { "Held" } else { "Circuit open" };
+    format!("{held}: {name} made {reason}. Let it try again with `bursar circuit acknowledge {id}`.")
+}
+
+/// How a session's budget stands, with each prompt.
+pub fn budget_stands(figures: &Figures) -> String {
+    let percent = |used: u64, max: u64| u128::from(used) * 100 / u128::from(max.max(1));
+    let Figures { tokens_used, max_tokens, micro_usd_used, max_micro_usd, .. } = *figures;
+    if max_tokens > 0 && !figures.by_cost {
+        let share = percent(tokens_used, max_tokens);
+        format!("Session budget: {} / {} tokens ({share}%)", grouped(tokens_used), grouped(max_tokens))
+    } else if max_micro_usd > 0 {
+        let share = percent(micro_usd_used, max_micro_usd);
+        format!("Session budget: {} / {} ({share}%)", dollars(micro_usd_used), dollars(max_micro_usd))
+    } else {
+        format!("Session budget: {} tokens, no limit", grouped(tokens_used))
+    }
+}
+
+/// How an agent's circuit stands, with each prompt. A limit of 0 means none.
+pub fn circuit_stands(state: &str, iterations: u64, limit: u64) -> String {
+    if limit == 0 {
+        format!("Circuit breaker: {state} ({iterations} iterations)")
+    } else {
+        format!("Circuit breaker: {state} ({iterations}/{limit} iterations)")
+    }
+}
+
+/// The words of the operator who let an agent go on, for its model.
+pub fn operator_says(words: &str) -> String {
+    format!("The operator says: {words}")
+}
 
 /// The alert's sentence when a session is held.
 pub fn held(figures: &Figures) -> String {

@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 
 const FIRST_LINE: &str = "bursar-marker 1";
 
+/// How a marker names the main agent where its circuit is open and the others go on.
+const MAIN: &str = "main";
+
 /// What is shut in one session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Marker {
     /// Everybody in the session.
     pub session: bool,
-    /// These subagents.
+    /// These agents alone: subagents by their ids, the main agent as `main`.
     pub agents: BTreeSet<String>,
 }
 
@@ -24,7 +27,7 @@ impl Marker {
 
     /// Whether an agent of the session meets a shut door; `None` is the main agent.
     pub fn names(&self, agent: Option<&str>) -> bool {
-        self.session || agent.is_some_and(|a| self.agents.contains(a))
+        self.session || self.agents.contains(agent.unwrap_or(MAIN))
     }
 
     /// The file's text.

@@ -105,6 +105,8 @@ pub struct OperatorFrame {
     pub in_agent_shell: bool,
     /// What is to be done.
     pub act: OperatorAct,
+    /// Words for the model that goes on. At most 500 characters are kept.
+    pub say: Option<String>,
 }
 
 /// What a human can do.
@@ -152,6 +154,39 @@ pub enum OperatorAct {
     },
     /// Clears every marker and lets go what is held: `uninstall` and `off` say so.
     Release,
+    /// Lets an open circuit's agent try again.
+    AcknowledgeCircuit {
+        /// The circuit; none: the one that holds somebody.
+        circuit_id: Option<String>,
+    },
+    /// Forgets a circuit's loop and its calls.
+    ResetCircuit {
+        /// The circuit.
+        circuit_id: String,
+    },
+    /// Stops a circuit's agent, and keeps it stopped.
+    DeclineCircuit {
+        /// The circuit; none: the one that holds somebody.
+        circuit_id: Option<String>,
+    },
+    /// Begins a task, or has a session join it.
+    StartTask {
+        /// Its name.
+        task: String,
+        /// The session.
+        session_id: String,
+        /// Its type.
+        task_type: Option<String>,
+        /// Its limit in whole tokens; 0 means none.
+        max_tokens: Option<u64>,
+        /// What it is about.
+        description: Option<String>,
+    },
+    /// Ends a task.
+    EndTask {
+        /// Its name.
+        task: String,
+    },
 }
 
 /// How much an extension adds.
@@ -204,6 +239,13 @@ pub enum Query {
     Hooks {
         /// How many at most.
         limit: u32,
+    },
+    /// All circuits.
+    Circuits,
+    /// One circuit.
+    Circuit {
+        /// The id.
+        id: String,
     },
 }
 

@@ -121,6 +121,7 @@ fn act(act: OperatorAct) -> ToDaemon {
         reason: "tests are green".to_owned(),
         in_agent_shell: false,
         act,
+        say: Some("mind the tests".to_owned()),
     })
 }
 
@@ -165,6 +166,21 @@ fn acts() -> Cases<OperatorAct> {
         ("acknowledge_alert", OperatorAct::AcknowledgeAlert { alert_id: Some("7".to_owned()) }),
         ("acknowledge_all_alerts", OperatorAct::AcknowledgeAlert { alert_id: None }),
         ("release", OperatorAct::Release),
+        ("acknowledge_circuit", OperatorAct::AcknowledgeCircuit { circuit_id: Some(id()) }),
+        ("acknowledge_the_one_circuit", OperatorAct::AcknowledgeCircuit { circuit_id: None }),
+        ("reset_circuit", OperatorAct::ResetCircuit { circuit_id: id() }),
+        ("decline_circuit", OperatorAct::DeclineCircuit { circuit_id: Some("agent:a1".to_owned()) }),
+        (
+            "start_task",
+            OperatorAct::StartTask {
+                task: "checkout".to_owned(),
+                session_id: "s1".to_owned(),
+                task_type: Some("implement".to_owned()),
+                max_tokens: Some(100_000),
+                description: Some("pay by card".to_owned()),
+            },
+        ),
+        ("end_task", OperatorAct::EndTask { task: "checkout".to_owned() }),
     ]);
     acts
 }
@@ -181,6 +197,8 @@ fn queries() -> Cases<Query> {
         ("holds_all", Query::Holds { all: true }),
         ("alerts", Query::Alerts { all: true }),
         ("hooks", Query::Hooks { limit: 20 }),
+        ("circuits", Query::Circuits),
+        ("circuit", Query::Circuit { id: "agent:a1".to_owned() }),
     ]
 }
 
@@ -190,6 +208,7 @@ fn to_daemon() -> Cases<ToDaemon> {
         reason: "ä".to_owned(),
         in_agent_shell: true,
         act: OperatorAct::Release,
+        say: None,
     };
     let mut cases = vec![
         ("hook_whole", ToDaemon::Hook(whole_hook())),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::circuit::Trip;
 use crate::ids::{AlertId, BudgetId};
 use crate::ratio::Ratio;
 use crate::time::Timestamp;
@@ -28,7 +29,7 @@ pub const MAX_ALERTS: usize = 1_000;
 pub struct Alert {
     /// Its id.
     pub alert_id: AlertId,
-    /// The budget it is about.
+    /// The budget or circuit it is about.
     pub budget_id: BudgetId,
     /// What happened.
     pub alert_type: AlertType,
@@ -48,4 +49,7 @@ pub struct Alert {
     pub acknowledged: bool,
     /// Who spent, as people see it.
     pub agent: String,
+    /// Why a circuit opened.
+    #[serde(default)]
+    pub trip: Option<Trip>,
 }

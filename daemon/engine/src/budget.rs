@@ -137,6 +137,9 @@ pub struct Budget {
     pub agent: String,
     /// A task's description or type.
     pub task_description: Option<String>,
+    /// A task that somebody began who may only tighten: anybody may end it.
+    #[serde(default)]
+    pub anybody_ends: bool,
 }
 
 /// What a change of a budget's total did to it.
@@ -171,6 +174,7 @@ impl Budget {
             last_updated: now,
             agent,
             task_description: None,
+            anybody_ends: false,
         }
     }
 

@@ -1,6 +1,8 @@
 //! Everything that can happen to us, as data. Commands carry facts, never payloads.
 
+use crate::circuit::CircuitId;
 use crate::ids::{AgentKey, AlertId, BudgetId, HoldId, SessionId};
+use crate::print::Print;
 use crate::row::{FileProgress, Row, Sighting};
 use crate::table::HookEvent;
 use crate::time::Timestamp;
@@ -74,6 +76,32 @@ pub struct Hook {
     pub shown_as: Option<String>,
     /// The tool, as a name of at most 64 characters.
     pub tool: Option<String>,
+    /// The calls that it tells of.
+    pub calls: Vec<Call>,
+    /// The payload named no event: the caller is answered in the seed's shape.
+    pub seed_shape: bool,
+}
+
+/// A tool call, as a hook tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Its id's print, so that a call counts once whichever hooks tell of it.
+    pub id: Option<Print>,
+    /// The tool, as a name of at most 64 characters.
+    pub tool: String,
+    /// Its identity: tool and arguments.
+    pub print: Print,
+    /// What came of it, if it has ended.
+    pub outcome: Option<Outcome>,
+}
+
+/// What came of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whether it succeeded.
+    pub ok: bool,
+    /// What it answered.
+    pub print: Print,
 }
 
 /// Usage that a sensor read: rows and how far it came, in one.
@@ -96,6 +124,8 @@ pub struct Operator {
     pub who: String,
     /// Why.
     pub reason: String,
+    /// Words for the model that goes on (`--say`), at most 500 characters.
+    pub say: Option<String>,
     /// The gate let it through as an act that is open to all: it may not open what is shut.
     pub may_only_tighten: bool,
     /// Set where the gate refuses the act: it is only recorded.
@@ -116,7 +146,7 @@ pub enum Act {
     },
     /// Grant once what it takes to close the work cleanly.
     Finish(Option<BudgetId>),
-    /// Stop what it holds and keep it shut.
+    /// Stop what it holds and keep it shut; none: whatever holds somebody, a circuit too.
     Decline(Option<BudgetId>),
     /// Begin it anew at zero.
     Reset(BudgetId),
@@ -137,6 +167,27 @@ pub enum Act {
     AcknowledgeAlert(Option<AlertId>),
     /// Let go all that is held. What is shut stays so.
     Release,
+    /// Let an open circuit's agent try again; none: the one that holds somebody.
+    Acknowledge(Option<CircuitId>),
+    /// Forget a circuit's loop and its calls.
+    ResetCircuit(CircuitId),
+    /// Stop a circuit's agent and keep it stopped; none: the one that holds somebody.
+    DeclineCircuit(Option<CircuitId>),
+    /// Begin a task, or join it: a session draws on its budget from now on.
+    StartTask {
+        /// Its name.
+        task: String,
+        /// The session.
+        session: SessionId,
+        /// Its type, which gives its limit unless `tokens` does.
+        task_type: Option<String>,
+        /// Its limit in whole tokens; 0 means none.
+        tokens: Option<u64>,
+        /// What it is about.
+        description: Option<String>,
+    },
+    /// End a task: no session draws on it any more.
+    EndTask(String),
 }
 
 /// How much an extension adds.
@@ -159,6 +210,11 @@ impl Act {
             Self::Set { .. } => "set",
             Self::AcknowledgeAlert(_) => "acknowledge_alert",
             Self::Release => "release",
+            Self::Acknowledge(_) => "acknowledge_circuit",
+            Self::ResetCircuit(_) => "reset_circuit",
+            Self::DeclineCircuit(_) => "decline_circuit",
+            Self::StartTask { .. } => "start_task",
+            Self::EndTask(_) => "end_task",
         }
     }
 }

@@ -4,6 +4,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::budget::Status;
+use crate::circuit::CircuitId;
+use crate::hold::Blocker;
 use crate::ids::BudgetId;
 
 /// A request that a shut budget refuses.
@@ -47,9 +49,15 @@ pub enum OperatorError {
     /// Nobody is held, so an act without a budget has no object.
     #[error("nobody waits")]
     NobodyWaits,
-    /// Several budgets hold somebody.
-    #[error("several budgets hold somebody: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
-    Several(Vec<BudgetId>),
+    /// Several budgets or circuits hold somebody.
+    #[error("several hold somebody: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Several(Vec<Blocker>),
+    /// What holds somebody is not what the act is for.
+    #[error("{0} holds, and more tokens do not open it; `bursar circuit acknowledge` lets it try again")]
+    HeldByCircuit(CircuitId),
+    /// A circuit that is not open.
+    #[error("circuit {0} is not open")]
+    NotOpen(CircuitId),
     /// An amount of nothing.
     #[error("give tokens or dollars, more than 0")]
     NothingGiven,
@@ -87,7 +95,8 @@ impl OperatorError {
             Self::NobodyWaits => "nobody_waits",
             Self::Several(_) => "ambiguous",
             Self::NothingGiven | Self::NoLimit { .. } | Self::TooMuch { .. } => "invalid",
-            Self::AlreadyFinishing(_) => "conflict",
+            Self::AlreadyFinishing(_) | Self::NotOpen(_) => "conflict",
+            Self::HeldByCircuit(_) => "circuit_open",
             Self::Refused(_) => "forbidden",
         }
     }
@@ -96,7 +105,11 @@ impl OperatorError {
     pub fn status(&self) -> u16 {
         match self {
             Self::NotFound(_) => 404,
-            Self::NobodyWaits | Self::Several(_) | Self::AlreadyFinishing(_) => 409,
+            Self::NobodyWaits
+            | Self::Several(_)
+            | Self::AlreadyFinishing(_)
+            | Self::NotOpen(_)
+            | Self::HeldByCircuit(_) => 409,
             Self::NothingGiven | Self::NoLimit { .. } | Self::TooMuch { .. } => 400,
             Self::Refused(_) => 403,
         }
@@ -137,7 +150,17 @@ impl From<&CircuitOpenError> for ErrorBody {
 impl From<&OperatorError> for ErrorBody {
     fn from(e: &OperatorError) -> Self {
         let details = match e {
-            OperatorError::Several(ids) => json!({ "budgets": ids }),
+            OperatorError::Several(ids) => {
+                let of =
+                    |kind: fn(&Blocker) -> Option<String>| ids.iter().filter_map(kind).collect::<Vec<_>>();
+                json!({
+                    "budgets": of(|b| b.budget().map(ToString::to_string)),
+                    "circuits": of(|b| b.circuit().map(ToString::to_string)),
+                })
+            }
+            OperatorError::HeldByCircuit(circuit) | OperatorError::NotOpen(circuit) => {
+                json!({ "circuit_id": circuit })
+            }
             OperatorError::NoLimit { budget, .. }
             | OperatorError::TooMuch { budget, .. }
             | OperatorError::AlreadyFinishing(budget) => json!({ "budget_id": budget }),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
 use crate::budget::Budget;
+use crate::circuit::Circuit;
 use crate::hold::Hold;
 use crate::ids::{AgentKey, AlertId, BudgetId, SessionId};
 use crate::row::{FileProgress, Row};
@@ -63,6 +64,8 @@ pub enum Event {
         /// The end of the retention.
         before: Timestamp,
     },
+    /// A circuit is now so.
+    Circuit(Circuit),
 }
 
 /// The audit's record of one act.
@@ -84,6 +87,9 @@ pub struct OperatorRecord {
     pub tokens: u64,
     /// Micro-dollars added, if any.
     pub micro_usd: u64,
+    /// Words for the model that goes on.
+    #[serde(default)]
+    pub said: Option<String>,
     /// Why it was refused, if it was.
     pub refused: Option<String>,
 }
@@ -95,6 +101,7 @@ impl Event {
             Self::Operator(_) | Self::Hold(_) | Self::AlertAcknowledged { .. } => true,
             Self::Alert(alert) => alert.alert_type != crate::alert::AlertType::WarningThreshold,
             Self::Budget(budget) => budget.status.is_shut(),
+            Self::Circuit(circuit) => circuit.is_open(),
             Self::Session(_)
             | Self::Agent(_)
             | Self::Row(_)

@@ -1,6 +1,7 @@
 //! Applying facts. Total, without a rule in it.
 
 use crate::alert::MAX_ALERTS;
+use crate::circuit::CircuitId;
 use crate::event::Event;
 use crate::ids::{AgentKey, BudgetId, SessionId};
 use crate::state::{MAX_ENDED_HOLDS, State};
@@ -14,6 +15,7 @@ impl State {
                 self.agents.insert((agent.session.clone(), agent.key.clone()), agent.clone());
             }
             Event::Budget(budget) => drop(self.budgets.insert(budget.id.clone(), budget.clone())),
+            Event::Circuit(circuit) => drop(self.circuits.insert(circuit.id.clone(), circuit.clone())),
             Event::Row(row) => self.recent.put(row.clone()),
             Event::Totals { session, agent, model, totals } => {
                 self.totals.insert((session.clone(), agent.clone(), model.clone()), *totals);
@@ -52,6 +54,7 @@ impl State {
             if let Some(id) = key.sub() {
                 self.budgets.remove(&BudgetId::Agent(id.to_owned()));
             }
+            self.circuits.remove(&CircuitId::of(session, &key));
             self.agents.remove(&(session.clone(), key));
         }
         self.budgets.remove(&BudgetId::Session(session.clone()));

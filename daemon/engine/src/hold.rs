@@ -1,10 +1,51 @@
 //! Holds: hooks that are kept waiting while a person decides.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
+use crate::circuit::CircuitId;
 use crate::ids::{AgentKey, BudgetId, HoldId, SessionId};
 use crate::table::HookEvent;
 use crate::time::Timestamp;
+
+/// What holds somebody.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Blocker {
+    /// A budget that is shut.
+    Budget(BudgetId),
+    /// A circuit that is open.
+    Circuit(CircuitId),
+}
+
+impl Blocker {
+    /// The budget, if it is one.
+    pub fn budget(&self) -> Option<&BudgetId> {
+        match self {
+            Self::Budget(id) => Some(id),
+            Self::Circuit(_) => None,
+        }
+    }
+
+    /// The circuit, if it is one.
+    pub fn circuit(&self) -> Option<&CircuitId> {
+        match self {
+            Self::Circuit(id) => Some(id),
+            Self::Budget(_) => None,
+        }
+    }
+}
+
+/// As commands take it: circuits are named as such, since budgets have the same ids.
+impl fmt::Display for Blocker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Budget(id) => write!(f, "{id}"),
+            Self::Circuit(id) => write!(f, "circuit {id}"),
+        }
+    }
+}
 
 /// A held hook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,8 +56,8 @@ pub struct Hold {
     pub session: SessionId,
     /// The agent that stands still.
     pub agent: AgentKey,
-    /// The tightest budget that holds it.
-    pub budget: BudgetId,
+    /// What holds it: the tightest of all that is shut above it.
+    pub blocker: Blocker,
     /// The event whose hook waits.
     pub event: HookEvent,
     /// The tool it was about to call, or had called, as a name of at most 64 characters.
@@ -29,6 +70,10 @@ pub struct Hold {
     pub attended: bool,
     /// The context that going on sends again, in tokens.
     pub context_tokens: u64,
+    /// Its caller named no event, and is answered in the seed's shape.
+    pub seed_shape: bool,
+    /// What the operator who ended it says to the model.
+    pub said: Option<String>,
     /// How it ended.
     pub end: Option<HoldEnd>,
     /// When it ended.
@@ -43,8 +88,10 @@ pub enum HoldEnd {
     Extended,
     /// An operator gave what it takes to finish.
     FinishUp,
-    /// An operator began the budget anew, lifted its limit or let everything go; or a corrected row took it back below
-    /// its limit.
+    /// An operator acknowledged the circuit.
+    Acknowledged,
+    /// An operator began the budget or circuit anew, lifted its limit or let everything go; or a corrected row took it
+    /// back below its limit.
     Released,
     /// An operator said no.
     Declined,
@@ -60,6 +107,7 @@ impl HoldEnd {
         match self {
             Self::Extended => "extended",
             Self::FinishUp => "finish_up",
+            Self::Acknowledged => "acknowledged",
             Self::Released => "released",
             Self::Declined => "declined",
             Self::RanOut => "ran_out",
@@ -69,7 +117,7 @@ impl HoldEnd {
 
     /// Whether the agent goes on.
     pub fn goes_on(self) -> bool {
-        matches!(self, Self::Extended | Self::FinishUp | Self::Released)
+        matches!(self, Self::Extended | Self::FinishUp | Self::Acknowledged | Self::Released)
     }
 }
 

@@ -17,6 +17,9 @@ pub enum IdError {
     /// Not `<kind>:<name>`.
     #[error("{0:?} is not a budget id: session:, agent:, task:, project:, host: or fleet: and a name")]
     Budget(String),
+    /// Not `session:<name>` or `agent:<name>`.
+    #[error("{0:?} is not a circuit id: session: or agent: and a name")]
+    Circuit(String),
 }
 
 /// Whether `text` can name something: letters, digits, `-`, `_`, `.` and `:`.

@@ -40,6 +40,89 @@ pub struct Limit {
     pub micro_usd: u64,
 }
 
+/// Which detectors a circuit has (`CIRCUIT_BREAKER_PROFILE`, DETECTION).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Judged by calls and their outcomes. It has no detector in this version.
+    Evidence,
+    /// Literal limits: identical calls in a row, calls in all, calls in a short time.
+    Strict,
+    /// Records, never trips.
+    Off,
+}
+
+/// The breaker's settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CircuitPolicy {
+    /// `CIRCUIT_BREAKER_ENABLED`.
+    pub enabled: bool,
+    /// `CIRCUIT_BREAKER_PROFILE`.
+    pub profile: Profile,
+    /// `CIRCUIT_BREAKER_MAX_ITERATIONS`; none: by profile; 0: no limit.
+    pub max_iterations: Option<u64>,
+    /// `CIRCUIT_BREAKER_DUPLICATE_THRESHOLD`; 0: no limit.
+    pub duplicate_threshold: u64,
+    /// `CIRCUIT_BREAKER_RAPID_FIRE_WINDOW`, in seconds.
+    pub rapid_fire_window_s: u64,
+    /// `CIRCUIT_BREAKER_RAPID_FIRE_THRESHOLD`; none: by profile; 0: no limit.
+    pub rapid_fire_threshold: Option<u64>,
+    /// `CIRCUIT_BREAKER_COOLDOWN`, in seconds.
+    pub cooldown_s: u64,
+}
+
+impl Default for CircuitPolicy {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            profile: Profile::Evidence,
+            max_iterations: None,
+            duplicate_threshold: 5,
+            rapid_fire_window_s: 10,
+            rapid_fire_threshold: None,
+            cooldown_s: 60,
+        }
+    }
+}
+
+impl CircuitPolicy {
+    /// Whether circuits can stop anybody.
+    pub fn trips(&self) -> bool {
+        self.enabled && self.profile != Profile::Off
+    }
+
+    /// The limit on calls; 0 means none. By profile 50, under evidence 1,000 (DETECTION, Profiles).
+    pub fn max_iterations(&self) -> u64 {
+        self.max_iterations.unwrap_or(match self.profile {
+            Profile::Strict => 50,
+            Profile::Evidence => 1_000,
+            Profile::Off => 0,
+        })
+    }
+
+    /// How many identical calls in a row trip; 0 means no limit. One call is never a repetition: 1 counts as 2.
+    pub fn duplicates(&self) -> u64 {
+        if self.duplicate_threshold == 1 { 2 } else { self.duplicate_threshold }
+    }
+
+    /// How many calls in the window trip; 0 means no limit.
+    pub fn rapid_fire(&self) -> u64 {
+        self.rapid_fire_threshold.unwrap_or(20)
+    }
+}
+
+/// When a prompt carries the status of its budget and circuit (`TOKEN_BUDGET_STATUS_IN_PROMPT`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StatusInPrompt {
+    /// With each prompt.
+    Always,
+    /// From the alert threshold on, or while the circuit is not closed.
+    Warning,
+    /// Never.
+    Never,
+}
+
 /// The settings of DESIGN section 4 that the rules need.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
@@ -71,6 +154,10 @@ pub struct Policy {
     pub hold_unattended_s: u64,
     /// How many unattended sessions are held at once (4.2: a held client is 123 MB).
     pub max_unattended_holds: usize,
+    /// `CIRCUIT_BREAKER_…`.
+    pub circuits: CircuitPolicy,
+    /// `TOKEN_BUDGET_STATUS_IN_PROMPT`.
+    pub status_in_prompt: StatusInPrompt,
 }
 
 impl Default for Policy {
@@ -98,6 +185,8 @@ impl Default for Policy {
             hold_s: 86_400,
             hold_unattended_s: 900,
             max_unattended_holds: 8,
+            circuits: CircuitPolicy::default(),
+            status_in_prompt: StatusInPrompt::Always,
         }
     }
 }
@@ -141,7 +230,7 @@ impl Policy {
 
     /// Whether a verdict blocks anything.
     pub fn enforces(&self) -> bool {
-        self.enabled && self.mode == Mode::Enforce
+        (self.enabled || self.circuits.trips()) && self.mode == Mode::Enforce
     }
 
     /// The token limit of a task of that type.

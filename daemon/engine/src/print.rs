@@ -29,6 +29,17 @@ const ERROR_HEAD_BYTES: usize = 8 * 1024;
 #[serde(try_from = "String", into = "String")]
 pub struct Print(u64);
 
+impl Print {
+    /// The print of both, in this order.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        let mut canon = Canon::new("both", Strings::Exact);
+        canon.exact(&self.to_string());
+        canon.exact(&other.to_string());
+        Self(canon.finish())
+    }
+}
+
 /// A text that is no print.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a print: 16 hex digits")]

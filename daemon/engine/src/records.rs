@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::AlertType;
 use crate::budget::{Budget, Status};
+use crate::circuit::Circuit;
 use crate::ids::BudgetId;
+use crate::policy::CircuitPolicy;
 use crate::ratio::Ratio;
 
 /// A budget as it stands. Immutable: a new one is made for each answer.
@@ -77,6 +79,17 @@ pub enum BreakerState {
     HalfOpen,
 }
 
+impl BreakerState {
+    /// The word that people read.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+        }
+    }
+}
+
 /// A circuit as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CircuitState {
@@ -102,6 +115,25 @@ pub struct CircuitState {
     pub last_updated: String,
     /// Who calls, as people see it.
     pub agent: String,
+}
+
+impl CircuitState {
+    /// The record of a circuit under a policy.
+    pub fn of(circuit: &Circuit, policy: &CircuitPolicy) -> Self {
+        Self {
+            circuit_id: circuit.id.to_string(),
+            state: circuit.state,
+            iteration_count: circuit.window.iterations,
+            max_iterations: circuit.limit(policy),
+            duplicate_call_count: circuit.window.run,
+            duplicate_threshold: policy.duplicates(),
+            last_tool_call: circuit.window.last.map(|p| p.to_string()),
+            trip_reason: circuit.trip.as_ref().map(ToString::to_string),
+            tripped_at: circuit.trip.as_ref().map(|t| t.at.to_string()),
+            last_updated: circuit.last_updated.to_string(),
+            agent: circuit.shown_as.clone(),
+        }
+    }
 }
 
 /// An alert as people read it.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::acts::Acts;
 use crate::alert::Alert;
 use crate::budget::Budget;
+use crate::circuit::{Circuit, CircuitId};
 use crate::hold::Hold;
 use crate::ids::{AgentKey, AlertId, BudgetId, HoldId, SessionId};
 use crate::policy::Policy;
@@ -30,6 +31,8 @@ pub struct State {
     pub rolled_up: BTreeMap<SessionId, Timestamp>,
     /// Transcript files.
     pub files: BTreeMap<String, FileProgress>,
+    /// Circuits of agents that called something.
+    pub circuits: BTreeMap<CircuitId, Circuit>,
     /// Holds that wait, and those that ended lately.
     pub holds: BTreeMap<HoldId, Hold>,
     /// Alerts, the newest [`crate::alert::MAX_ALERTS`].
@@ -58,6 +61,7 @@ impl State {
             totals: BTreeMap::new(),
             rolled_up: BTreeMap::new(),
             files: BTreeMap::new(),
+            circuits: BTreeMap::new(),
             holds: BTreeMap::new(),
             alerts: BTreeMap::new(),
             acts: Acts::default(),
@@ -87,38 +91,27 @@ impl State {
         ids
     }
 
-    /// The tightest of the budgets above an agent that are shut.
-    pub fn tightest_shut(&self, session: &SessionId, agent: &AgentKey) -> Option<&Budget> {
-        self.tightest_of(&self.above(session, agent))
-    }
-
-    /// The tightest of these budgets that exist and are shut.
-    pub fn tightest_of(&self, ids: &[BudgetId]) -> Option<&Budget> {
-        tightest(ids.iter().filter_map(|id| self.budgets.get(id)))
-    }
-
     /// Holds that still wait.
     pub fn waiting(&self) -> impl Iterator<Item = &Hold> {
         self.holds.values().filter(|h| h.end.is_none())
     }
 
-    /// What is shut in a session: everybody, or these subagents (for its marker, 6.6).
+    /// What is shut in a session: everybody, or these agents (for its marker, 6.6). An open circuit shuts its agent
+    /// alone, `main` too.
     pub fn shut_in(&self, session: &SessionId) -> (bool, BTreeSet<String>) {
-        let own =
-            || self.budgets.get(&BudgetId::Session(session.clone())).is_some_and(|b| b.status.is_shut());
+        let is_shut =
+            |id: &BudgetId| self.policy.enabled && self.budgets.get(id).is_some_and(|b| b.status.is_shut());
         let everybody = match self.sessions.get(session) {
-            Some(s) if s.ended.is_some() => own(),
-            _ => self.tightest_shut(session, &AgentKey::Main).is_some(),
+            Some(s) if s.ended.is_some() => is_shut(&BudgetId::Session(session.clone())),
+            _ => self.above(session, &AgentKey::Main).iter().any(is_shut),
         };
-        let agents = self
-            .agents_of(session)
-            .filter_map(|a| a.key.sub())
-            .filter(|id| {
-                self.budgets.get(&BudgetId::Agent((*id).to_owned())).is_some_and(|b| b.status.is_shut())
-            })
-            .map(str::to_owned)
-            .collect();
-        (everybody, agents)
+        let alone = |key: &AgentKey| {
+            let circuit = self.circuits.get(&CircuitId::of(session, key));
+            key.sub().is_some_and(|id| is_shut(&BudgetId::Agent(id.to_owned())))
+                || (self.policy.circuits.trips() && circuit.is_some_and(Circuit::is_open))
+        };
+        let agents = self.agents_of(session).map(|a| &a.key).filter(|key| alone(key));
+        (everybody, agents.map(|key| key.as_str().to_owned()).collect())
     }
 
     /// The agents of a session.
@@ -175,9 +168,4 @@ impl State {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.waiting().map(|h| h.deadline).min()
     }
-}
-
-/// The tightest shut one of these budgets: exhausted before paused, then the most used.
-pub(crate) fn tightest<'a>(budgets: impl Iterator<Item = &'a Budget>) -> Option<&'a Budget> {
-    budgets.filter(|b| b.status.is_shut()).max_by_key(|b| (b.status, b.utilization()))
 }

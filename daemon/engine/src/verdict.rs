@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::circuit::{CircuitId, Trip};
 use crate::hold::HoldEnd;
 use crate::ids::{BudgetId, HoldId};
+use crate::records::BreakerState;
 use crate::table::Cell;
 
 /// The answer to a hook.
@@ -13,17 +15,64 @@ pub struct Verdict {
     pub cell: Cell,
     /// What would have been done, where only observing.
     pub would: Option<Cell>,
-    /// The budget that decides, and its figures.
+    /// What decides, and its figures.
     pub because: Option<Because>,
     /// The hold, where `cell` is hold.
     pub hold: Option<HoldId>,
-    /// Text for the model.
-    pub text: Option<ModelText>,
+    /// Texts for the model, in their order.
+    pub texts: Vec<ModelText>,
 }
 
-/// The budget that decides.
+/// What decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Because {
+#[serde(rename_all = "snake_case")]
+pub enum Because {
+    /// A budget.
+    Budget(BudgetFigures),
+    /// A circuit.
+    Circuit(CircuitFigures),
+}
+
+impl Because {
+    /// Why it is shut, or that it warns.
+    pub fn why(&self) -> Why {
+        match self {
+            Self::Budget(figures) => figures.why,
+            Self::Circuit(figures) => figures.why,
+        }
+    }
+
+    /// The budget's figures, if it is one.
+    pub fn budget(&self) -> Option<&BudgetFigures> {
+        match self {
+            Self::Budget(figures) => Some(figures),
+            Self::Circuit(_) => None,
+        }
+    }
+
+    /// The circuit's figures, if it is one.
+    pub fn circuit(&self) -> Option<&CircuitFigures> {
+        match self {
+            Self::Circuit(figures) => Some(figures),
+            Self::Budget(_) => None,
+        }
+    }
+}
+
+/// A circuit, and why it is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CircuitFigures {
+    /// Its id.
+    pub circuit: CircuitId,
+    /// Why it opened.
+    pub trip: Option<Trip>,
+    /// Why it is shut.
+    pub why: Why,
+}
+
+/// A budget, and how far it is used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetFigures {
     /// Its id.
     pub budget: BudgetId,
     /// Whole tokens used, rounded up.
@@ -44,7 +93,7 @@ pub struct Because {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
-    /// The limit is reached.
+    /// The limit is reached, or the circuit is open.
     Paused,
     /// The hard threshold is passed.
     Exhausted,
@@ -58,26 +107,47 @@ pub enum Why {
     Warning,
 }
 
-/// Text for the model: which sentence, with which budget's figures.
+/// Text for the model: which sentence, with which figures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModelText {
     /// The alert threshold was reached.
     Warning {
         /// The budget.
-        about: Because,
+        about: BudgetFigures,
         /// The limit ends the work rather than holding it.
         ends: bool,
     },
     /// An operator gave what it takes to finish.
     FinishUp {
         /// The budget.
-        about: Because,
+        about: BudgetFigures,
     },
+    /// How budget and circuit stand, with a prompt.
+    Status {
+        /// The session's budget; none where budgets are disabled.
+        budget: Option<BudgetFigures>,
+        /// The agent's circuit; none where circuits are disabled.
+        circuit: Option<CircuitStands>,
+    },
+    /// The words of the operator who let the agent go on.
+    Said(String),
+}
+
+/// How a circuit stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CircuitStands {
+    /// Closed, open or half-open.
+    pub state: BreakerState,
+    /// Calls counted.
+    pub iterations: u64,
+    /// The limit that trips; 0 means none.
+    pub limit: u64,
 }
 
 impl Verdict {
     /// Go on.
-    pub const ALLOW: Self = Self { cell: Cell::Allow, would: None, because: None, hold: None, text: None };
+    pub const ALLOW: Self =
+        Self { cell: Cell::Allow, would: None, because: None, hold: None, texts: Vec::new() };
 }
 
 /// How a held hook is answered in the end.

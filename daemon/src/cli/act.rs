@@ -22,6 +22,14 @@ pub(super) struct Words {
     request_id: Option<String>,
 }
 
+/// What the operator says to the model.
+#[derive(Debug, Default, Args)]
+pub(super) struct Voice {
+    /// Words for the model that goes on (at most 500 characters)
+    #[arg(long, value_name = "TEXT")]
+    say: Option<String>,
+}
+
 /// `bursar extend [ID] +100k`.
 #[derive(Debug, Args)]
 pub(super) struct ShortExtend {
@@ -30,6 +38,8 @@ pub(super) struct ShortExtend {
     id_and_amount: Vec<String>,
     #[command(flatten)]
     words: Words,
+    #[command(flatten)]
+    voice: Voice,
 }
 
 /// `bursar budget extend ID --tokens N --reason TEXT`.
@@ -45,6 +55,17 @@ pub(super) struct LongExtend {
     usd: Option<String>,
     #[command(flatten)]
     words: Words,
+    #[command(flatten)]
+    voice: Voice,
+}
+
+/// A budget that may be left out while one holds somebody, and words for the model.
+#[derive(Debug, Args)]
+pub(super) struct FinishArgs {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    voice: Voice,
 }
 
 /// A budget that may be left out while one holds somebody.
@@ -94,7 +115,7 @@ pub(super) fn short_extend(paths: &Paths, args: &ShortExtend, output: &Output) -
     };
     let amount = written_amount(amount)?;
     let budget_id = whole_id(paths, id)?;
-    act(paths, OperatorAct::Extend { budget_id, amount }, &args.words, output)
+    say(paths, OperatorAct::Extend { budget_id, amount }, &args.words, &args.voice, output)
 }
 
 /// `+100k`, `1.5M`, `25%`.
@@ -125,12 +146,12 @@ pub(super) fn long_extend(paths: &Paths, args: &LongExtend, output: &Output) -> 
     };
     let amount = Amount::Exact { tokens: tokens(text)?, micro_usd: 0 };
     let budget_id = whole_id(paths, args.id.as_deref())?;
-    act(paths, OperatorAct::Extend { budget_id, amount }, &args.words, output)
+    say(paths, OperatorAct::Extend { budget_id, amount }, &args.words, &args.voice, output)
 }
 
-pub(super) fn finish(paths: &Paths, target: &Target, output: &Output) -> Result<(), Failure> {
-    let budget_id = whole_id(paths, target.id.as_deref())?;
-    act(paths, OperatorAct::Finish { budget_id }, &target.words, output)
+pub(super) fn finish(paths: &Paths, args: &FinishArgs, output: &Output) -> Result<(), Failure> {
+    let budget_id = whole_id(paths, args.target.id.as_deref())?;
+    say(paths, OperatorAct::Finish { budget_id }, &args.target.words, &args.voice, output)
 }
 
 pub(super) fn decline(paths: &Paths, target: &Target, output: &Output) -> Result<(), Failure> {
@@ -175,11 +196,23 @@ fn whole_id(paths: &Paths, id: Option<&str>) -> Result<Option<String>, Failure> 
 
 /// Does an act and says what is now true.
 pub(super) fn act(paths: &Paths, act: OperatorAct, words: &Words, output: &Output) -> Result<(), Failure> {
+    say(paths, act, words, &Voice::default(), output)
+}
+
+/// As [`act`], with words for the model that goes on.
+pub(super) fn say(
+    paths: &Paths,
+    act: OperatorAct,
+    words: &Words,
+    voice: &Voice,
+    output: &Output,
+) -> Result<(), Failure> {
     let frame = OperatorFrame {
         request_id: words.request_id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string()),
         reason: words.reason.clone(),
         in_agent_shell: std::env::var_os("CLAUDECODE").is_some(),
         act,
+        say: voice.say.clone(),
     };
     let json = client::ask(paths, &ToDaemon::Operator(frame))?;
     if output.json(&json) {

@@ -9,7 +9,7 @@ use bursar_protocol::{ProtocolError, endpoint};
 use serde::de::DeserializeOwned;
 
 use super::output::Failure;
-use crate::view::{BudgetList, ErrorView};
+use crate::view::{BudgetList, CircuitList, ErrorView};
 
 /// How long a command waits for the daemon.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -53,8 +53,9 @@ fn what_to_do(error: &str) -> &'static str {
             "Name the budget you mean, as `bursar budget list` shows it: `bursar extend ID +100k`."
         }
         "ambiguous" => "Name the one you mean: `bursar extend ID +100k`.",
+        "circuit_open" => "`bursar waiting` says why; `bursar circuit decline` stops it instead.",
         "not_found" => {
-            "`bursar budget list`, `bursar sessions --all` and `bursar alerts list --all` show what there is."
+            "`bursar budget list`, `bursar circuit list`, `bursar sessions --all` and `bursar alerts list --all` show what there is."
         }
         _ => "",
     }
@@ -75,7 +76,16 @@ fn sentence(message: &str) -> String {
 /// A budget's whole id from what a person wrote: `session:` may be left out, and a unique beginning is enough.
 pub(super) fn budget_id(paths: &Paths, written: &str) -> Result<String, Failure> {
     let (list, _): (BudgetList, _) = query(paths, Query::Budgets)?;
-    let ids: Vec<String> = list.budgets.iter().map(|b| b.budget_id.to_string()).collect();
+    whole_id("budget", &list.budgets.iter().map(|b| b.budget_id.to_string()).collect::<Vec<_>>(), written)
+}
+
+/// A circuit's whole id from what a person wrote.
+pub(super) fn circuit_id(paths: &Paths, written: &str) -> Result<String, Failure> {
+    let (list, _): (CircuitList, _) = query(paths, Query::Circuits)?;
+    whole_id("circuit", &list.circuits.into_iter().map(|c| c.circuit_id).collect::<Vec<_>>(), written)
+}
+
+fn whole_id(kind: &str, ids: &[String], written: &str) -> Result<String, Failure> {
     let with_kind = format!("session:{written}");
     if let Some(exact) = ids.iter().find(|id| **id == written || **id == with_kind) {
         return Ok(exact.clone());
@@ -88,13 +98,13 @@ pub(super) fn budget_id(paths: &Paths, written: &str) -> Result<String, Failure>
         [one] => Ok((*one).clone()),
         [] => Err(Failure::refused(
             "not_found",
-            &format!("there is no budget {written}"),
-            "`bursar budget list` shows them all.",
+            &format!("there is no {kind} {written}"),
+            &format!("`bursar {kind} list` shows them all."),
         )),
         several => {
             let list = several.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(", ");
             Err(Failure::wrong_use(
-                &format!("{written} is the beginning of several budgets: {list}"),
+                &format!("{written} is the beginning of several {kind}s: {list}"),
                 "Write more of the one you mean.",
             ))
         }

@@ -1,11 +1,13 @@
 //! The commands. Each is a client of the socket; `daemon` is the daemon itself.
 
 mod act;
+mod circuit;
 mod client;
 mod daemon;
 mod install;
 mod output;
 mod show;
+mod task;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -49,6 +51,16 @@ enum Command {
         #[command(subcommand)]
         verb: BudgetVerb,
     },
+    /// Circuits: list, show, acknowledge, reset, decline
+    Circuit {
+        #[command(subcommand)]
+        verb: circuit::CircuitVerb,
+    },
+    /// Tasks: start, end
+    Task {
+        #[command(subcommand)]
+        verb: task::TaskVerb,
+    },
     /// Alerts: list, acknowledge
     Alerts {
         #[command(subcommand)]
@@ -69,7 +81,7 @@ enum Command {
     /// Approve more for what waits: `bursar extend +100k`
     Extend(act::ShortExtend),
     /// Approve just enough to finish
-    Finish(act::Target),
+    Finish(act::FinishArgs),
     /// Stop what waits (the same as `budget decline`)
     Stop(act::Target),
 }
@@ -114,7 +126,7 @@ enum BudgetVerb {
     /// Add tokens to a budget's limit
     Extend(act::LongExtend),
     /// Approve just enough to finish
-    Finish(act::Target),
+    Finish(act::FinishArgs),
     /// Begin a budget anew at zero
     Reset(act::NamedTarget),
     /// Stop what a budget holds and keep it shut
@@ -171,6 +183,8 @@ fn dispatch(command: Command, output: &Output) -> Result<(), Failure> {
             show::session(&paths, &id, output)
         }
         Command::Budget { verb } => budget(&paths, verb, output),
+        Command::Circuit { verb } => circuit::run(&paths, verb, output),
+        Command::Task { verb } => task::run(&paths, verb, output),
         Command::Alerts { verb: AlertsVerb::List { all } } => show::alerts(&paths, all, output),
         Command::Alerts { verb: AlertsVerb::Acknowledge { id } } => {
             act::act(&paths, OperatorAct::AcknowledgeAlert { alert_id: id }, &act::Words::default(), output)
@@ -178,7 +192,7 @@ fn dispatch(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Hooks { limit } => show::hooks(&paths, limit, output),
         Command::Waiting { all } => show::waiting(&paths, all, output),
         Command::Extend(args) => act::short_extend(&paths, &args, output),
-        Command::Finish(target) => act::finish(&paths, &target, output),
+        Command::Finish(args) => act::finish(&paths, &args, output),
         Command::Stop(target) => act::decline(&paths, &target, output),
     }
 }
@@ -191,7 +205,7 @@ fn budget(paths: &Paths, verb: BudgetVerb, output: &Output) -> Result<(), Failur
             show::budget(paths, Query::Budget { id }, output)
         }
         BudgetVerb::Extend(args) => act::long_extend(paths, &args, output),
-        BudgetVerb::Finish(target) => act::finish(paths, &target, output),
+        BudgetVerb::Finish(args) => act::finish(paths, &args, output),
         BudgetVerb::Reset(target) => act::reset(paths, &target, output),
         BudgetVerb::Decline(target) => act::decline(paths, &target, output),
         BudgetVerb::Set(args) => act::set(paths, &args, output),

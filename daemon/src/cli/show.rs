@@ -1,5 +1,7 @@
 //! What a human reads: status, sessions, budgets, alerts, verdicts, and who waits.
 
+use std::collections::BTreeSet;
+
 use bursar_engine::budget::Status;
 use bursar_engine::records::BudgetState;
 use bursar_protocol::answer::grouped;
@@ -9,21 +11,21 @@ use bursar_protocol::paths::Paths;
 use super::client::query;
 use super::output::{Failure, Output, Tone, ago, short, span};
 use crate::view::{
-    AlertList, BudgetList, HoldList, SessionList, SessionView, StatusView, UsageView, VerdictList,
+    AlertList, BudgetList, HoldList, HoldView, SessionList, SessionView, StatusView, UsageView, VerdictList,
 };
 
 /// As many characters of an id as tell sessions apart in a table.
 const SHORT_ID: usize = 8;
 
-fn plain(text: impl Into<String>) -> (Tone, String) {
+pub(super) fn plain(text: impl Into<String>) -> (Tone, String) {
     (Tone::Plain, text.into())
 }
 
-fn dim(text: impl Into<String>) -> (Tone, String) {
+pub(super) fn dim(text: impl Into<String>) -> (Tone, String) {
     (Tone::Dim, text.into())
 }
 
-fn short_id(id: &str) -> String {
+pub(super) fn short_id(id: &str) -> String {
     let (kind, name) = id.split_once(':').map_or((String::new(), id), |(k, n)| (format!("{k}:"), n));
     format!("{kind}{}", name.chars().take(SHORT_ID).collect::<String>())
 }
@@ -242,26 +244,59 @@ pub(super) fn waiting(paths: &Paths, all: bool, output: &Output) -> Result<(), F
                     ended => dim(format!("{} ({})", span(h.held_seconds), ended.replace('_', " "))),
                 },
                 plain(h.budget.as_ref().map_or_else(String::new, used_of)),
-                plain(h.budget_id.clone()),
+                plain(held_by(h)),
             ]
         })
         .collect();
-    output.table(&["project", "agent", "held at", "for", "tokens", "budget"], &[3, 4], &rows);
+    output.table(&["project", "agent", "held at", "for", "tokens", "held by"], &[3, 4], &rows);
     output.line("");
-    let waiting = list.holds.iter().filter(|h| h.state == "waiting");
-    let mut ids: Vec<&str> = waiting.map(|h| h.budget_id.as_str()).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    match ids.as_slice() {
-        [] => output.line("Nobody waits for you."),
-        [_] => output.line("Approve with `bursar extend +100k`, let it finish with `bursar finish`, stop it with `bursar stop`."),
-        several => {
-            for id in several {
-                output.line(&format!("Approve with `bursar extend {id} +100k`."));
-            }
-        }
+    for line in ways_on(&list.holds) {
+        output.line(&line);
     }
     Ok(())
+}
+
+/// The budget, or why the circuit is open.
+fn held_by(hold: &HoldView) -> String {
+    match (&hold.budget_id, &hold.circuit) {
+        (Some(id), _) => id.clone(),
+        (None, Some(circuit)) => format!(
+            "circuit {}: {}",
+            short_id(&circuit.circuit_id),
+            circuit.trip_reason.as_deref().unwrap_or("open")
+        ),
+        (None, None) => hold.circuit_id.clone().unwrap_or_default(),
+    }
+}
+
+/// How each of those who wait can go on.
+fn ways_on(holds: &[HoldView]) -> Vec<String> {
+    let waiting = || holds.iter().filter(|h| h.state == "waiting");
+    let budgets: BTreeSet<&str> = waiting().filter_map(|h| h.budget_id.as_deref()).collect();
+    let circuits: BTreeSet<&str> = waiting().filter_map(|h| h.circuit_id.as_deref()).collect();
+    let mut lines = Vec::new();
+    match budgets.len() {
+        0 => {}
+        1 => lines.push(
+            "Approve with `bursar extend +100k`, let it finish with `bursar finish`, stop it with `bursar stop`."
+                .to_owned(),
+        ),
+        _ => lines.extend(budgets.iter().map(|id| format!("Approve with `bursar extend {id} +100k`."))),
+    }
+    match circuits.len() {
+        0 => {}
+        1 => lines.push(
+            "Let it try again with `bursar circuit acknowledge`, stop it with `bursar circuit decline`."
+                .to_owned(),
+        ),
+        _ => lines.extend(
+            circuits.iter().map(|id| format!("Let it try again with `bursar circuit acknowledge {id}`.")),
+        ),
+    }
+    if lines.is_empty() {
+        lines.push("Nobody waits for you.".to_owned());
+    }
+    lines
 }
 
 pub(super) fn alerts(paths: &Paths, all: bool, output: &Output) -> Result<(), Failure> {

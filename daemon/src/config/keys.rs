@@ -1,8 +1,10 @@
 //! Every setting once: its name, how it is read, how it is shown, and which of two values is the tighter one.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use bursar_engine::policy::{Mode, OnPause};
+use bursar_engine::detect::MAX_TIMES;
+use bursar_engine::policy::{Mode, OnPause, Profile, StatusInPrompt};
 use bursar_engine::ratio::Ratio;
 use bursar_engine::usage::{MICRO, Weights};
 
@@ -104,7 +106,7 @@ macro_rules! share {
     };
 }
 
-pub(super) static KEYS: [Key; 27] = [
+pub(super) static KEYS: [Key; 28] = [
     number!("TOKEN_BUDGET_ENABLED", boolean, policy.enabled, |a: bool, b: bool| a || !b),
     Key {
         name: "BURSAR_MODE",
@@ -206,60 +208,96 @@ pub(super) static KEYS: [Key; 27] = [
         policy.hold_unattended_s,
         |a, b| a <= b
     ),
+    Key {
+        name: "BURSAR_GUARDRAILS_VIEW",
+        set: |c, v| {
+            c.guardrails_view = match v {
+                "never" => None,
+                folder if Path::new(folder).is_absolute() => Some(folder.into()),
+                _ => return Err("must be never, or the absolute path of a folder such as /tmp".to_owned()),
+            };
+            Ok(())
+        },
+        get: |c| c.guardrails_view.as_ref().map_or_else(|| "never".to_owned(), |p| p.display().to_string()),
+        tighter: |_, _| true,
+    },
     number!("TOKEN_BUDGET_TTL", ttl, mirror_ttl_s, |_, _| true),
     Key {
         name: "TOKEN_BUDGET_STATUS_IN_PROMPT",
-        set: |c, v| match v {
-            "always" | "warning" | "never" => {
-                v.clone_into(&mut c.status_in_prompt);
-                Ok(())
-            }
-            _ => Err("must be always, warning or never".to_owned()),
+        set: |c, v| {
+            c.policy.status_in_prompt = match v {
+                "always" => StatusInPrompt::Always,
+                "warning" => StatusInPrompt::Warning,
+                "never" => StatusInPrompt::Never,
+                _ => return Err("must be always, warning or never".to_owned()),
+            };
+            Ok(())
         },
-        get: |c| c.status_in_prompt.clone(),
+        get: |c| {
+            match c.policy.status_in_prompt {
+                StatusInPrompt::Always => "always",
+                StatusInPrompt::Warning => "warning",
+                StatusInPrompt::Never => "never",
+            }
+            .to_owned()
+        },
         tighter: |_, _| true,
     },
-    number!("CIRCUIT_BREAKER_ENABLED", boolean, circuits.enabled, |a: bool, b: bool| a || !b),
+    number!("CIRCUIT_BREAKER_ENABLED", boolean, policy.circuits.enabled, |a: bool, b: bool| a || !b),
     Key {
         name: "CIRCUIT_BREAKER_PROFILE",
-        set: |c, v| match v {
-            "evidence" | "strict" | "off" => {
-                v.clone_into(&mut c.circuits.profile);
-                Ok(())
-            }
-            _ => Err("must be evidence, strict or off".to_owned()),
+        set: |c, v| {
+            c.policy.circuits.profile = match v {
+                "evidence" => Profile::Evidence,
+                "strict" => Profile::Strict,
+                "off" => Profile::Off,
+                _ => return Err("must be evidence, strict or off".to_owned()),
+            };
+            Ok(())
         },
-        get: |c| c.circuits.profile.clone(),
-        tighter: |a, b| a.circuits.profile == b.circuits.profile || b.circuits.profile == "off",
+        get: |c| {
+            match c.policy.circuits.profile {
+                Profile::Evidence => "evidence",
+                Profile::Strict => "strict",
+                Profile::Off => "off",
+            }
+            .to_owned()
+        },
+        tighter: |a, b| {
+            let (a, b) = (a.policy.circuits.profile, b.policy.circuits.profile);
+            a == b || b == Profile::Off
+        },
     },
     Key {
         name: "CIRCUIT_BREAKER_MAX_ITERATIONS",
         set: |c, v| {
-            c.circuits.max_iterations = Some(amount(v)?);
+            c.policy.circuits.max_iterations = Some(amount(v)?);
             Ok(())
         },
-        get: |c| optional(c.circuits.max_iterations),
-        tighter: |a, b| lower(a.circuits.max_iterations.unwrap_or(0), b.circuits.max_iterations.unwrap_or(0)),
+        get: |c| optional(c.policy.circuits.max_iterations),
+        tighter: |a, b| lower(a.policy.circuits.max_iterations(), b.policy.circuits.max_iterations()),
     },
-    number!("CIRCUIT_BREAKER_DUPLICATE_THRESHOLD", amount, circuits.duplicate_threshold, lower),
+    number!("CIRCUIT_BREAKER_DUPLICATE_THRESHOLD", amount, policy.circuits.duplicate_threshold, lower),
     number!(
         "CIRCUIT_BREAKER_RAPID_FIRE_WINDOW",
         |v| seconds(v, 86_400),
-        circuits.rapid_fire_window_s,
+        policy.circuits.rapid_fire_window_s,
         |a, b| a >= b
     ),
     Key {
         name: "CIRCUIT_BREAKER_RAPID_FIRE_THRESHOLD",
         set: |c, v| {
-            c.circuits.rapid_fire_threshold = Some(amount(v)?);
+            let calls = amount(v)?;
+            if calls > MAX_TIMES as u64 {
+                return Err(format!("must be at most {MAX_TIMES}"));
+            }
+            c.policy.circuits.rapid_fire_threshold = Some(calls);
             Ok(())
         },
-        get: |c| optional(c.circuits.rapid_fire_threshold),
-        tighter: |a, b| {
-            lower(a.circuits.rapid_fire_threshold.unwrap_or(0), b.circuits.rapid_fire_threshold.unwrap_or(0))
-        },
+        get: |c| optional(c.policy.circuits.rapid_fire_threshold),
+        tighter: |a, b| lower(a.policy.circuits.rapid_fire(), b.policy.circuits.rapid_fire()),
     },
-    number!("CIRCUIT_BREAKER_COOLDOWN", |v| seconds(v, 86_400), circuits.cooldown_s, |a, b| a >= b),
+    number!("CIRCUIT_BREAKER_COOLDOWN", |v| seconds(v, 86_400), policy.circuits.cooldown_s, |a, b| a >= b),
     number!("BURSAR_RETENTION_DAYS", days, retention_days, |_, _| true),
 ];
 

@@ -5,7 +5,7 @@ mod keys;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bursar_engine::policy::{Mode, OnPause, Policy, PolicyError};
 
@@ -55,52 +55,17 @@ pub enum ConfigError {
     Policy(#[from] PolicyError),
 }
 
-/// The breaker's settings: validated now, used once the breaker is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CircuitPolicy {
-    /// `CIRCUIT_BREAKER_ENABLED`.
-    pub enabled: bool,
-    /// `CIRCUIT_BREAKER_PROFILE`: `evidence`, `strict` or `off`.
-    pub profile: String,
-    /// `CIRCUIT_BREAKER_MAX_ITERATIONS`; none: by profile; 0: no limit.
-    pub max_iterations: Option<u64>,
-    /// `CIRCUIT_BREAKER_DUPLICATE_THRESHOLD`; 0: no limit, 1 counts as 2.
-    pub duplicate_threshold: u64,
-    /// `CIRCUIT_BREAKER_RAPID_FIRE_WINDOW`, in seconds.
-    pub rapid_fire_window_s: u64,
-    /// `CIRCUIT_BREAKER_RAPID_FIRE_THRESHOLD`; none: by profile.
-    pub rapid_fire_threshold: Option<u64>,
-    /// `CIRCUIT_BREAKER_COOLDOWN`, in seconds.
-    pub cooldown_s: u64,
-}
-
-impl Default for CircuitPolicy {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            profile: "evidence".to_owned(),
-            max_iterations: None,
-            duplicate_threshold: 5,
-            rapid_fire_window_s: 10,
-            rapid_fire_threshold: None,
-            cooldown_s: 60,
-        }
-    }
-}
-
 /// A whole, valid configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// What the rules need.
     pub policy: Policy,
-    /// The breaker's.
-    pub circuits: CircuitPolicy,
     /// `BURSAR_RETENTION_DAYS`: history is kept so long.
     pub retention_days: u32,
     /// `TOKEN_BUDGET_TTL` in seconds: the Redis mirror's alone, used once there is one.
     pub mirror_ttl_s: u64,
-    /// `TOKEN_BUDGET_STATUS_IN_PROMPT`: `always`, `warning` or `never`; used once prompts carry it.
-    pub status_in_prompt: String,
+    /// `BURSAR_GUARDRAILS_VIEW`: the folder of the view files for other hooks; none: no such files.
+    pub guardrails_view: Option<PathBuf>,
     /// Every setting and where it comes from.
     pub settings: Vec<SettingView>,
 }
@@ -109,10 +74,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             policy: Policy::default(),
-            circuits: CircuitPolicy::default(),
             retention_days: 400,
             mirror_ttl_s: 86_400,
-            status_in_prompt: "always".to_owned(),
+            guardrails_view: None,
             settings: Vec::new(),
         }
     }

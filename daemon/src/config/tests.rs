@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use bursar_engine::policy::{Mode, OnPause};
+use bursar_engine::policy::{CircuitPolicy, Mode, OnPause};
 use bursar_engine::ratio::Ratio;
 use bursar_engine::usage::Weights;
 
@@ -34,7 +34,7 @@ fn the_defaults_are_the_designs() {
     assert_eq!((p.alert, p.pause, p.hard), (Ratio(800_000), Ratio::ONE, Ratio(1_200_000)));
     assert_eq!((p.hold_s, p.hold_unattended_s), (86_400, 900));
     assert_eq!(p.weights, Weights::default());
-    assert_eq!(config.circuits, super::CircuitPolicy::default());
+    assert_eq!(p.circuits, CircuitPolicy::default());
     assert!(config.settings.iter().all(|s| s.source == "default"));
 }
 

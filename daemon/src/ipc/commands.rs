@@ -5,23 +5,28 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bursar_engine::State;
+use bursar_engine::circuit::{Circuit, CircuitId};
 use bursar_engine::command::{Act, Command, Operator};
 use bursar_engine::decide::{Done, Reply};
 use bursar_engine::error::{ErrorBody, OperatorError};
 use bursar_engine::ids::{AgentKey, BudgetId};
-use bursar_engine::policy::Mode;
+use bursar_engine::policy::{CircuitPolicy, Mode, Profile};
+use bursar_engine::records::BreakerState;
 use bursar_protocol::answer as words;
 use bursar_protocol::message::{OperatorFrame, Query};
 use serde::Serialize;
 use serde_json::json;
 
+use super::convert::plain;
 use crate::gate;
 use crate::peer::Peer;
 use crate::serve::Service;
-use crate::view::{ActView, AlertList, BudgetList, HoldList, SessionList, StatusView, VerdictList};
+use crate::view::{
+    ActView, AlertList, BudgetList, CircuitList, HoldList, SessionList, StatusView, VerdictList,
+};
 use crate::views;
 
-/// The most characters of a reason that are kept.
+/// The most characters of a reason, and of words for the model, that are kept.
 const MAX_REASON_CHARS: usize = 500;
 
 /// Status and JSON.
@@ -41,7 +46,8 @@ pub async fn operate(service: &Arc<Service>, peer: Peer, frame: OperatorFrame) -
     let operator = Operator {
         request_id: frame.request_id.chars().take(128).collect(),
         who: format!("uid {} pid {}", peer.uid, peer.pid.map_or_else(|| "?".to_owned(), |p| p.to_string())),
-        reason: frame.reason.chars().filter(|c| !c.is_control()).take(MAX_REASON_CHARS).collect(),
+        reason: plain(&frame.reason, MAX_REASON_CHARS),
+        say: frame.say.map(|words| plain(&words, MAX_REASON_CHARS)).filter(|words| !words.is_empty()),
         may_only_tighten,
         refused,
         act,
@@ -65,6 +71,7 @@ fn act_view(state: &State, act: &str, done: &Done) -> ActView {
     ActView {
         act: act.to_owned(),
         budget: done.budget.as_deref().map(|b| views::budget(state, b)),
+        circuit: done.circuit.as_deref().map(|c| views::circuit(state, c)),
         missing_tokens: done.missing.tokens,
         missing_micro_usd: done.missing.micro_usd,
         released: done.released as u64,
@@ -76,8 +83,12 @@ fn act_view(state: &State, act: &str, done: &Done) -> ActView {
 
 /// How sessions of a reopened budget go on whose held client is gone: nobody is left to be released (4.3).
 fn resumes(state: &State, done: &Done) -> Vec<String> {
-    let Some(budget) = done.budget.as_ref().filter(|b| !b.status.is_shut()) else { return Vec::new() };
-    let last_holds = state.sessions_under(&budget.id).into_iter().filter_map(|session| {
+    let reopened = match (&done.budget, &done.circuit) {
+        (Some(budget), _) if !budget.status.is_shut() => state.sessions_under(&budget.id),
+        (None, Some(circuit)) if !circuit.is_open() => vec![circuit.session.clone()],
+        _ => Vec::new(),
+    };
+    let last_holds = reopened.into_iter().filter_map(|session| {
         let of_main = state.holds.values().filter(|h| h.session == session && h.agent == AgentKey::Main);
         of_main.max_by_key(|h| h.id).filter(|h| h.end.is_some_and(|end| !end.goes_on()))
     });
@@ -86,6 +97,9 @@ fn resumes(state: &State, done: &Done) -> Vec<String> {
 
 /// One line that says what is now true.
 fn act_message(act: &str, done: &Done) -> String {
+    if let Some(circuit) = &done.circuit {
+        return circuit_message(circuit, done.released);
+    }
     let Some(budget) = &done.budget else {
         return match act {
             "release" => format!("{} released; markers are cleared.", agents(done.released)),
@@ -95,6 +109,17 @@ fn act_message(act: &str, done: &Done) -> String {
     let id = &budget.id;
     let used = words::grouped(budget.tokens_used());
     let limit = words::grouped(budget.max.tokens);
+    let holders =
+        || if done.released > 0 { format!(" {} released.", agents(done.released)) } else { String::new() };
+    match act {
+        "end_task" => return format!("{id} has ended: no session draws on it any more.{}", holders()),
+        "start_task" => {
+            let limit =
+                if budget.max.tokens == 0 { "no limit".to_owned() } else { format!("{limit} tokens") };
+            return format!("{id} is {}: {used} tokens used, {limit}.", budget.status.name());
+        }
+        _ => {}
+    }
     if act == "decline" {
         return format!(
             "{id} is declined: {} stopped. It stays shut until it is extended or reset.",
@@ -115,6 +140,23 @@ fn act_message(act: &str, done: &Done) -> String {
     let released =
         if done.released > 0 { format!(", {} released", agents(done.released)) } else { String::new() };
     format!("{id} is {}: {used} of {limit} tokens used{released}.", budget.status.name())
+}
+
+fn circuit_message(circuit: &Circuit, released: usize) -> String {
+    let (id, calls) = (&circuit.id, circuit.window.iterations);
+    let went_on = if released > 0 { format!(", {} released", agents(released)) } else { String::new() };
+    match circuit.state {
+        BreakerState::HalfOpen => format!(
+            "Circuit {id} is half-open{went_on}: the same call again opens it, a good other one closes it."
+        ),
+        BreakerState::Closed => {
+            format!("Circuit {id} is closed{went_on}, its loop forgotten ({calls} calls counted).")
+        }
+        BreakerState::Open => format!(
+            "Circuit {id} is declined: {} stopped. It stays open until it is acknowledged or reset.",
+            agents(released)
+        ),
+    }
 }
 
 fn agents(n: usize) -> String {
@@ -163,6 +205,20 @@ async fn answer(service: &Arc<Service>, query: &Query) -> Response {
         Query::Alerts { all } => {
             let alerts = host.look(|state| views::alerts(state, *all));
             (200, text(&AlertList { total: alerts.len(), alerts }))
+        }
+        Query::Circuits => {
+            let circuits = host.look(views::circuits);
+            (200, text(&CircuitList { total: circuits.len(), circuits }))
+        }
+        Query::Circuit { id } => {
+            let found = id
+                .parse::<CircuitId>()
+                .ok()
+                .and_then(|id| host.look(|state| state.circuits.get(&id).map(|c| views::circuit(state, c))));
+            match found {
+                Some(circuit) => (200, text(&circuit)),
+                None => not_found(&format!("circuit {id}")),
+            }
         }
         Query::Hooks { limit } => {
             let verdicts = service.verdicts.newest(*limit as usize);
@@ -233,9 +289,22 @@ fn status(service: &Service) -> StatusView {
         transcript_late: count(&host.counters.transcript_late),
         store_bytes: crate::store::size_bytes(&service.paths.database()),
         degraded: host.writer().health().into_iter().collect(),
-        circuits: "the circuit breaker has no detector in this version and never trips".to_owned(),
+        circuits: circuits(&state.policy.circuits).to_owned(),
         settings: service.settings.clone(),
     })
+}
+
+/// What the breaker does under this profile.
+fn circuits(policy: &CircuitPolicy) -> &'static str {
+    match policy.profile {
+        _ if !policy.enabled => "disabled",
+        Profile::Off => "recorded, and never trip (profile off)",
+        Profile::Strict => "profile strict: identical calls in a row, calls in all, calls in a short time",
+        Profile::Evidence if policy.max_iterations.is_some() => {
+            "profile evidence: it has no detector in this version, so that only the limit on calls trips"
+        }
+        Profile::Evidence => "profile evidence: it has no detector in this version and never trips",
+    }
 }
 
 fn not_found(what: &str) -> Response {

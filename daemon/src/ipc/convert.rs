@@ -2,16 +2,26 @@
 
 use std::path::Path;
 
+use bursar_engine::circuit::CircuitId;
 use bursar_engine::command::{self, Act};
 use bursar_engine::ids::{AgentKey, AlertId, BudgetId, IdError, SessionId, is_name, to_name};
 use bursar_engine::policy::Limit;
 use bursar_engine::ratio::Ratio;
+use bursar_engine::records::BreakerState;
 use bursar_engine::table::{Cell, HookEvent};
 use bursar_engine::time::Timestamp;
-use bursar_engine::verdict::{Because, ModelText, Verdict, Why};
+use bursar_engine::verdict::{Because, BudgetFigures, CircuitFigures, ModelText, Verdict, Why};
 use bursar_protocol::answer::{self, Answer, Figures, Say};
 use bursar_protocol::hook_input::{Event, HookInput};
 use bursar_protocol::message::{Amount, HookFrame, OperatorAct};
+
+/// The most characters of a task's description that are kept.
+const MAX_DESCRIPTION_CHARS: usize = 500;
+
+/// A person's text without control characters, cut to so many characters.
+pub fn plain(text: &str, max_chars: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(max_chars).collect()
+}
 
 /// The longest path that a system takes; a longer one is none.
 const MAX_PATH_BYTES: usize = 4_096;
@@ -64,6 +74,8 @@ pub fn hook(frame: &HookFrame, input: &HookInput<'_>, wall: Timestamp) -> Result
         task_type: frame.task_type.as_deref().filter(|t| is_name(t)).map(str::to_owned),
         shown_as: frame.agent.as_deref().filter(|t| !t.is_empty()).map(to_name),
         tool: input.tool_name.as_deref().map(tool_name),
+        calls: super::calls::of(input),
+        seed_shape: input.seed_shape,
     })
 }
 
@@ -74,13 +86,12 @@ pub fn tool_name(name: &str) -> String {
 
 /// A verdict in words.
 pub fn answer_of(event: Event, seed_shape: bool, verdict: &Verdict) -> Answer {
-    let text = match (&verdict.text, &verdict.because) {
-        (Some(text), _) => model_text(text),
-        (None, Some(because)) => shut_text(event, verdict.cell, because),
-        (None, None) => String::new(),
+    let text = match &verdict.because {
+        Some(because) if verdict.texts.is_empty() => shut_text(event, verdict.cell, because),
+        _ => verdict.texts.iter().map(model_text).collect::<Vec<_>>().join("\n"),
     };
     let say = match verdict.cell {
-        Cell::Allow if verdict.text.is_some() => Say::Text(&text),
+        Cell::Allow if !verdict.texts.is_empty() => Say::Text(&text),
         Cell::Allow | Cell::Hold => Say::Allow,
         Cell::Stop => Say::Stop(&text),
         Cell::Refuse => Say::Refuse(&text),
@@ -94,41 +105,66 @@ fn model_text(text: &ModelText) -> String {
     match text {
         ModelText::Warning { about, ends } => answer::warning_for_the_model(&figures(about), *ends),
         ModelText::FinishUp { about } => answer::finish_up_for_the_model(&figures(about)),
+        ModelText::Status { budget, circuit } => {
+            let budget = budget.as_ref().map(|b| answer::budget_stands(&figures(b)));
+            let circuit = circuit.map(|c| answer::circuit_stands(state_word(c.state), c.iterations, c.limit));
+            budget.into_iter().chain(circuit).collect::<Vec<_>>().join("\n")
+        }
+        ModelText::Said(words) => answer::operator_says(words),
     }
 }
 
 /// A refused call's text goes to the model: figures only. All others are for the person.
 fn shut_text(event: Event, cell: Cell, because: &Because) -> String {
-    if cell == Cell::Deny && event != Event::PreCompact {
-        return answer::denied_for_the_model(&figures(because));
-    }
-    let why = match because.why {
+    let for_the_model = cell == Cell::Deny && event != Event::PreCompact;
+    let why = match because.why() {
         Why::Paused | Why::Warning => answer::Why::Paused,
         Why::Exhausted => answer::Why::Exhausted,
         Why::Declined => answer::Why::Declined,
         Why::RanOut => answer::Why::RanOut,
         Why::TooManyUnattended => answer::Why::TooManyUnattended,
     };
-    answer::shut(&figures(because), why)
+    match because {
+        Because::Budget(budget) if for_the_model => answer::denied_for_the_model(&figures(budget)),
+        Because::Budget(budget) => answer::shut(&figures(budget), why),
+        Because::Circuit(circuit) if for_the_model => answer::circuit_open_for_the_model(&tripped(circuit)),
+        Because::Circuit(circuit) => {
+            answer::circuit_open(&circuit.circuit.to_string(), &tripped(circuit), why)
+        }
+    }
+}
+
+/// Why a circuit opened; one that was declined by hand may never have.
+fn tripped(circuit: &CircuitFigures) -> String {
+    circuit.trip.as_ref().map_or_else(|| "calls that a person stopped".to_owned(), ToString::to_string)
+}
+
+/// The seed's word for a circuit's state.
+fn state_word(state: BreakerState) -> &'static str {
+    match state {
+        BreakerState::Closed => "closed",
+        BreakerState::Open => "open",
+        BreakerState::HalfOpen => "half_open",
+    }
 }
 
 /// A budget's figures for the sentences.
-pub fn figures(because: &Because) -> Figures {
+pub fn figures(budget: &BudgetFigures) -> Figures {
     Figures {
-        budget_id: because.budget.to_string(),
-        tokens_used: because.tokens_used,
-        max_tokens: because.max_tokens,
-        micro_usd_used: because.micro_usd_used,
-        max_micro_usd: because.max_micro_usd,
-        by_cost: because.by_cost,
+        budget_id: budget.budget.to_string(),
+        tokens_used: budget.tokens_used,
+        max_tokens: budget.max_tokens,
+        micro_usd_used: budget.micro_usd_used,
+        max_micro_usd: budget.max_micro_usd,
+        by_cost: budget.by_cost,
     }
 }
 
 /// The sentence of a verdict for `bursar hooks`.
 pub fn reason(verdict: &Verdict) -> Option<String> {
     let because = verdict.because.as_ref()?;
-    if because.why == Why::Warning {
-        return Some(format!("{} reached its alert threshold", because.budget));
+    if let (Why::Warning, Some(budget)) = (because.why(), because.budget()) {
+        return Some(format!("{} reached its alert threshold", budget.budget));
     }
     Some(shut_text(Event::Stop, Cell::Stop, because))
 }
@@ -139,6 +175,9 @@ pub fn reason(verdict: &Verdict) -> Option<String> {
 /// [`IdError`] for an id that is none.
 pub fn act(act: &OperatorAct) -> Result<Act, IdError> {
     let id = |id: &Option<String>| id.as_deref().map(str::parse::<BudgetId>).transpose();
+    let circuit = |id: &Option<String>| id.as_deref().map(str::parse::<CircuitId>).transpose();
+    let name =
+        |text: &String| if is_name(text) { Ok(text.clone()) } else { Err(IdError::Name(text.clone())) };
     Ok(match act {
         OperatorAct::Extend { budget_id, amount } => Act::Extend {
             budget: id(budget_id)?,
@@ -164,5 +203,16 @@ pub fn act(act: &OperatorAct) -> Result<Act, IdError> {
             Some(id) => Some(AlertId(id.parse().map_err(|_| IdError::Name(id.clone()))?)),
         }),
         OperatorAct::Release => Act::Release,
+        OperatorAct::AcknowledgeCircuit { circuit_id } => Act::Acknowledge(circuit(circuit_id)?),
+        OperatorAct::ResetCircuit { circuit_id } => Act::ResetCircuit(circuit_id.parse()?),
+        OperatorAct::DeclineCircuit { circuit_id } => Act::DeclineCircuit(circuit(circuit_id)?),
+        OperatorAct::StartTask { task, session_id, task_type, max_tokens, description } => Act::StartTask {
+            task: name(task)?,
+            session: SessionId::new(session_id)?,
+            task_type: task_type.as_ref().map(name).transpose()?,
+            tokens: *max_tokens,
+            description: description.as_deref().map(|text| plain(text, MAX_DESCRIPTION_CHARS)),
+        },
+        OperatorAct::EndTask { task } => Act::EndTask(name(task)?),
     })
 }

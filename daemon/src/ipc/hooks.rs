@@ -8,7 +8,7 @@ use bursar_engine::command::{Command, Hook, Usage};
 use bursar_engine::decide::Reply;
 use bursar_engine::ids::{AgentKey, HoldId};
 use bursar_engine::table::{Cell, HookEvent};
-use bursar_engine::verdict::Verdict;
+use bursar_engine::verdict::{ModelText, Verdict};
 use bursar_protocol::answer::{self, Answer};
 use bursar_protocol::hook_input::{Event, HookInput};
 use bursar_protocol::message::{FromDaemon, HookFrame};
@@ -149,12 +149,12 @@ pub async fn resume(service: &Arc<Service>, id: HoldId) -> Outcome {
     match service.host.tell(&Command::HoldResumed(id)).await {
         Reply::Hold(hold) => {
             let event = Event::from_name(hold.event.name()).unwrap_or(Event::PreToolUse);
-            let held = Held { id, event, seed_shape: false };
+            let held = Held { id, event, seed_shape: hold.seed_shape };
             if hold.end.is_none() {
                 return Outcome::Held(held);
             }
             let verdict = service.host.look(|state| bursar_engine::decide::released(state, &hold));
-            Outcome::Answer(worded(event, false, &verdict))
+            Outcome::Answer(worded(event, hold.seed_shape, &verdict))
         }
         // Its state was wiped: the agent stays stopped.
         _ => Outcome::Answer(printed(answer::hold_unknown())),
@@ -192,11 +192,15 @@ fn log(service: &Service, hook: &Hook, verdict: &Verdict, began: Instant) {
         agent: hook.agent.to_string(),
         event: hook.event.name().to_owned(),
         tool: hook.tool.clone(),
-        verdict: if verdict.text.is_some() { "warn" } else { cell_name(verdict.cell) }.to_owned(),
+        verdict: if warns(verdict) { "warn" } else { cell_name(verdict.cell) }.to_owned(),
         would: verdict.would.map(|c| cell_name(c).to_owned()),
         reason: convert::reason(verdict),
         micros: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
     });
+}
+
+fn warns(verdict: &Verdict) -> bool {
+    verdict.texts.iter().any(|text| matches!(text, ModelText::Warning { .. }))
 }
 
 fn log_malformed(service: &Service, why: &str, began: Instant) {

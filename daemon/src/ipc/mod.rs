@@ -1,5 +1,6 @@
 //! The socket: listener, connections, and the translation between the wire and the rules.
 
+pub mod calls;
 pub mod commands;
 pub mod connection;
 pub mod convert;

@@ -3,6 +3,7 @@
 use bursar_engine::acts::MAX_ACTS;
 use bursar_engine::alert::{Alert, MAX_ALERTS};
 use bursar_engine::budget::Budget;
+use bursar_engine::circuit::Circuit;
 use bursar_engine::event::OperatorRecord;
 use bursar_engine::hold::Hold;
 use bursar_engine::ids::{AgentKey, SessionId};
@@ -32,6 +33,9 @@ impl Store {
         }
         for b in self.bodies::<Budget>("budgets", "SELECT body FROM budgets")? {
             state.budgets.insert(b.id.clone(), b);
+        }
+        for c in self.bodies::<Circuit>("circuits", "SELECT body FROM circuits")? {
+            state.circuits.insert(c.id.clone(), c);
         }
         for f in self.bodies::<FileProgress>("files", "SELECT body FROM files")? {
             state.files.insert(f.path.clone(), f);

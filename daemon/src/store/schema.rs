@@ -14,7 +14,7 @@ const APPLICATION_ID: i64 = 0x4252_5352;
 const CHECKED_AT_START_BYTES: u64 = 64 * 1024 * 1024;
 
 /// One step for each version: step `n` makes version `n + 1` of version `n`.
-const STEPS: [&str; 1] = [VERSION_1];
+const STEPS: [&str; 2] = [VERSION_1, VERSION_2];
 
 const VERSION_1: &str = "
 CREATE TABLE sessions (id TEXT PRIMARY KEY, first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, ended INTEGER,
@@ -54,8 +54,16 @@ CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, 
 CREATE TABLE audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT NOT NULL, chain BLOB NOT NULL);
 ";
 
+/// Circuits; and holds are by a budget or by a circuit.
+const VERSION_2: &str = "
+CREATE TABLE circuits (id TEXT PRIMARY KEY, session TEXT NOT NULL, state TEXT NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
+UPDATE holds SET body = json_set(json_remove(body, '$.budget'), '$.blocker', json_object('budget', body ->> '$.budget'),
+  '$.seed_shape', json('false'));
+ALTER TABLE holds RENAME COLUMN budget TO blocker;
+";
+
 /// The newest schema known here.
-pub(super) const KNOWN: i64 = 1;
+pub(super) const KNOWN: i64 = 2;
 
 /// Sets the connection up and migrates the file.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {

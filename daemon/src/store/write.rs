@@ -1,7 +1,10 @@
 //! Writing facts: absolute values, so that writing one twice is writing it once.
 
+use std::collections::HashMap;
+
 use bursar_engine::Event;
 use bursar_engine::budget::Budget;
+use bursar_engine::circuit::CircuitId;
 use bursar_engine::event::OperatorRecord;
 use bursar_engine::row::Row;
 use bursar_engine::usage::Usage;
@@ -27,9 +30,15 @@ impl Store {
         let level = if durable { "FULL" } else { "NORMAL" };
         self.connection.pragma_update(None, "synchronous", level)?;
         let transaction = self.connection.transaction()?;
-        for event in events {
-            write(&transaction, event)?;
-            to_outbox(&transaction, event)?;
+        let events: Vec<&Event> = events.into_iter().collect();
+        // Every call changes its circuit: of one commit only the last value matters.
+        let last: HashMap<&CircuitId, usize> =
+            events.iter().enumerate().filter_map(|(i, e)| Some((circuit(e)?, i))).collect();
+        for (i, event) in events.iter().enumerate() {
+            if circuit(event).is_none_or(|id| last.get(id) == Some(&i)) {
+                write(&transaction, event)?;
+                to_outbox(&transaction, event)?;
+            }
         }
         transaction.commit()?;
         Ok(())
@@ -43,6 +52,10 @@ impl Store {
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(())
     }
+}
+
+fn circuit(event: &Event) -> Option<&CircuitId> {
+    if let Event::Circuit(circuit) = event { Some(&circuit.id) } else { None }
 }
 
 fn write(tx: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
@@ -64,6 +77,11 @@ fn write(tx: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
             params![a.session.as_str(), a.key.as_str(), json(a)?],
         ),
         Event::Budget(b) => budget(tx, b),
+        Event::Circuit(c) => put(
+            tx,
+            "INSERT OR REPLACE INTO circuits VALUES (?1, ?2, ?3, ?4)",
+            params![c.id.to_string(), c.session.as_str(), c.state.name(), json(c)?],
+        ),
         Event::Row(r) => row(tx, r),
         Event::Totals { session, agent, model, totals } => {
             let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = totals.usage;
@@ -96,7 +114,7 @@ fn write(tx: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
                 params![
                     int(h.id.0),
                     h.session.as_str(),
-                    h.budget.to_string(),
+                    h.blocker.to_string(),
                     h.end.map(|e| json(&e)).transpose()?,
                     json(h)?
                 ],
@@ -227,7 +245,8 @@ fn to_outbox(tx: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
         | Event::RolledUp { .. }
         | Event::Forgotten(_)
         | Event::TaskForgotten(_)
-        | Event::HistoryEnded { .. } => {
+        | Event::HistoryEnded { .. }
+        | Event::Circuit(_) => {
             return Ok(());
         }
     };

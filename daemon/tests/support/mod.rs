@@ -32,6 +32,8 @@ pub(crate) fn hook(id: &str, event: HookEvent, at: u64) -> Hook {
         task_type: None,
         shown_as: None,
         tool: None,
+        calls: Vec::new(),
+        seed_shape: false,
     }
 }
 
@@ -65,7 +67,7 @@ pub(crate) fn whole(state: &State) -> String {
         "{:#?}",
         (
             (&state.sessions, &state.agents, &state.budgets, &state.totals, &state.rolled_up, &state.files),
-            (&state.holds, &state.alerts, state.next_hold, state.next_alert),
+            (&state.holds, &state.circuits, &state.alerts, state.next_hold, state.next_alert),
         )
     )
 }

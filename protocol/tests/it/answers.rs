@@ -1,5 +1,6 @@
 //! What a hook prints, byte for byte (HOOK 1), and what may stand in the texts (DESIGN 6.9).
 
+use bursar_protocol::answer as words;
 use bursar_protocol::answer::{
     AWAY_AND_SHUT, AWAY_AT_START, Answer, Figures, HOLD_UNKNOWN, Say, Why, answer, carries_text,
     denied_for_the_model, dollars, finish_up_for_the_model, grouped, held, shut, warned,
@@ -64,7 +65,7 @@ fn text_for_the_model_goes_where_the_client_takes_it() {
 fn every_verdict_that_blocks_has_its_bytes() {
     let stop = r#"{"continue":false,"stopReason":"Paused."}"#;
     // By `continue` alone the client ends the turn and runs the call all the same, so it is denied too.
-    let stop_call = r#"{"continue":false,"stopReason":"Paused.","hookSpecificOutput":{"hookEventName":"PreToolUse","permissionDecision":"deny","permissionDecisionReason":"Budget: the limit was reached before this call; it did not run."}}"#;
+    let stop_call = r#"{"continue":false,"stopReason":"Paused.","hookSpecificOutput":{"hookEventName":"PreToolUse","permissionDecision":"deny","permissionDecisionReason":"The turn was stopped before this call; it did not run."}}"#;
     let refuse = r#"{"decision":"block","reason":"Paused."}"#;
     let ask = r#"{"hookSpecificOutput":{"hookEventName":"PreToolUse","permissionDecision":"ask","permissionDecisionReason":"Paused."}}"#;
     let table: [(Say<'_>, &[Event], Seen); 5] = [
@@ -305,4 +306,35 @@ fn strings_of(value: &Value) -> Vec<String> {
         Value::Array(items) => items.iter().flat_map(strings_of).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
     }
+}
+
+#[test]
+fn an_open_circuit_is_told_with_its_reason_and_the_way_on() {
+    let reason = "5 identical calls of Bash in a row";
+    let id = "session:2a0a8f55-edd1-4d01-b447-c41baf3cce86";
+    assert_eq!(
+        words::tripped(id, reason, true),
+        "Held: session 2a0a8f55 made 5 identical calls of Bash in a row. Let it try again with `bursar circuit acknowledge 2a0a8f55`."
+    );
+    assert!(words::tripped("agent:a1", reason, false).starts_with("Circuit open: agent a1 made 5 identical"));
+    for why in [Why::Paused, Why::Exhausted, Why::Declined, Why::RanOut, Why::TooManyUnattended] {
+        let text = words::circuit_open("agent:a1", reason, why);
+        assert!(text.contains(reason) && text.contains("`bursar circuit acknowledge agent:a1`"), "{text}");
+        assert!(!text.contains('!'), "{text}");
+    }
+    assert!(words::circuit_open(id, reason, Why::RanOut).contains("claude --resume 2a0a8f55-edd1-4d01-b447"));
+    // The longest reason there is: a tool's name of 64 characters.
+    let longest = format!("the same call of {} again, which had been let go on", "T".repeat(64));
+    assert!(words::circuit_open_for_the_model(&longest).len() < 200);
+}
+
+#[test]
+fn a_prompts_status_reads_as_the_design_says() {
+    let stands = |used, limit, by_cost| words::budget_stands(&figures("session:s1", used, limit, by_cost));
+    assert_eq!(stands(45_000, 500_000, false), "Session budget: 45,000 / 500,000 tokens (9%)");
+    assert_eq!(stands(999, 1_000, false), "Session budget: 999 / 1,000 tokens (99%)");
+    assert_eq!(stands(1_200, 1_000, false), "Session budget: 1,200 / 1,000 tokens (120%)");
+    assert_eq!(words::circuit_stands("closed", 12, 1_000), "Circuit breaker: closed (12/1000 iterations)");
+    assert_eq!(words::circuit_stands("half_open", 12, 0), "Circuit breaker: half_open (12 iterations)");
+    assert_eq!(words::operator_says("look at the log"), "The operator says: look at the log");
 }

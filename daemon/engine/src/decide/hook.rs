@@ -4,27 +4,26 @@ use std::collections::BTreeSet;
 
 use crate::State;
 use crate::alert::{Alert, AlertType};
-use crate::budget::{Budget, Seal, Status};
+use crate::budget::{Budget, Seal};
 use crate::command::Hook;
-use crate::decide::holds::{because, begin, instead_of_hold, why_shut};
-use crate::decide::{Decision, Reply};
+use crate::decide::holds::{begin, instead_of_hold};
+use crate::decide::{Decision, Reply, calls, texts};
 use crate::event::Event;
 use crate::ids::{AgentKey, AlertId, BudgetId, to_name};
-use crate::policy::{Limit, Mode, OnPause};
+use crate::policy::{Limit, Mode};
 use crate::session::{Agent, SEEN_STEP_MS, Session};
+use crate::shut::Shut;
 use crate::table::{Cell, HookEvent, cell};
 use crate::time::Timestamp;
-use crate::verdict::{ModelText, Verdict, Why};
+use crate::verdict::{Verdict, Why};
 
 pub(super) fn decide(state: &State, hook: &Hook, now: Timestamp) -> Decision {
     let mut events = meet(state, hook, now);
-    if !state.policy.enabled {
-        return Decision { reply: Reply::Verdict(Verdict::ALLOW), events };
-    }
+    let counted = calls::count(state, hook, now, &mut events);
     let above = above(state, hook);
-    let verdict = match state.tightest_of(&above) {
-        Some(budget) => shut(state, hook, budget, now, &mut events),
-        None => open(state, hook, above, &mut events),
+    let verdict = match state.tightest(&above, counted.meets()) {
+        Some(shut) => stopped(state, hook, shut, now, &mut events),
+        None => texts::open(state, hook, above, counted.circuit.as_deref(), &mut events),
     };
     Decision { reply: Reply::Verdict(verdict), events }
 }
@@ -36,9 +35,9 @@ fn above(state: &State, hook: &Hook) -> Vec<BudgetId> {
     state.above_naming(&hook.session, &hook.agent, named.as_deref())
 }
 
-fn shut(state: &State, hook: &Hook, budget: &Budget, now: Timestamp, events: &mut Vec<Event>) -> Verdict {
-    let decided = cell(hook.event, state.policy.on_pause, budget.status == Status::Exhausted);
-    let because_shut = Some(because(budget, why_shut(budget)));
+fn stopped(state: &State, hook: &Hook, shut: Shut<'_>, now: Timestamp, events: &mut Vec<Event>) -> Verdict {
+    let decided = cell(hook.event, state.policy.on_pause, shut.is_final());
+    let because_shut = Some(shut.because());
     if state.policy.mode == Mode::Observe {
         let would = (decided != Cell::Allow).then_some(decided);
         return Verdict { would, because: because_shut, ..Verdict::ALLOW };
@@ -47,29 +46,37 @@ fn shut(state: &State, hook: &Hook, budget: &Budget, now: Timestamp, events: &mu
         return Verdict { cell: decided, because: because_shut, ..Verdict::ALLOW };
     }
     if !hook.attended && is_one_too_many(state, hook) {
-        events.extend(too_many_alert(state, budget, now));
-        let why = Why::TooManyUnattended;
-        return Verdict {
-            cell: instead_of_hold(hook.event),
-            because: Some(because(budget, why)),
-            ..Verdict::ALLOW
-        };
+        events.extend(too_many_alert(state, shut, now));
+        return instead(hook, shut, Why::TooManyUnattended);
     }
-    let Some(hold) = begin(state, hook, budget, now) else {
+    let Some(hold) = begin(state, hook, shut, now) else {
         // No time to wait at all (CI): that is a hold that ran out.
-        let mut sealed = budget.clone();
-        sealed.seal(Seal::RanOut, now);
-        let verdict = Verdict {
-            cell: instead_of_hold(hook.event),
-            because: Some(because(&sealed, Why::RanOut)),
-            ..Verdict::ALLOW
-        };
-        events.push(Event::Budget(sealed));
-        return verdict;
+        events.push(sealed(shut, now));
+        return instead(hook, shut, Why::RanOut);
     };
     let verdict = Verdict { cell: Cell::Hold, because: because_shut, hold: Some(hold.id), ..Verdict::ALLOW };
     events.push(Event::Hold(hold));
     verdict
+}
+
+/// The verdict where a hold is not to be had.
+fn instead(hook: &Hook, shut: Shut<'_>, why: Why) -> Verdict {
+    Verdict { cell: instead_of_hold(hook.event), because: Some(shut.because_of(why)), ..Verdict::ALLOW }
+}
+
+fn sealed(shut: Shut<'_>, now: Timestamp) -> Event {
+    match shut {
+        Shut::Budget(budget) => {
+            let mut budget = budget.clone();
+            budget.seal(Seal::RanOut, now);
+            Event::Budget(budget)
+        }
+        Shut::Circuit(circuit) => {
+            let mut circuit = circuit.clone();
+            circuit.seal(Seal::RanOut, now);
+            Event::Circuit(circuit)
+        }
+    }
 }
 
 /// Whether as many other unattended sessions are held as may be: it is the client that costs memory, not its hook.
@@ -78,10 +85,20 @@ fn is_one_too_many(state: &State, hook: &Hook) -> bool {
     !held.contains(&hook.session) && held.len() >= state.policy.max_unattended_holds
 }
 
-fn too_many_alert(state: &State, budget: &Budget, now: Timestamp) -> Option<Event> {
+fn too_many_alert(state: &State, shut: Shut<'_>, now: Timestamp) -> Option<Event> {
     let kind = AlertType::TooManyUnattended;
-    let standing = state.alerts.values().any(|a| a.alert_type == kind && !a.acknowledged);
-    (!standing).then(|| Event::Alert(alert(AlertId(state.next_alert), budget, kind, now)))
+    if state.alerts.values().any(|a| a.alert_type == kind && !a.acknowledged) {
+        return None;
+    }
+    // The trip may have raised an alert in this very decision.
+    let mut id = AlertId(state.next_alert);
+    Some(Event::Alert(match shut {
+        Shut::Budget(budget) => alert(id, budget, kind, now),
+        Shut::Circuit(circuit) => {
+            id.0 += 1;
+            Alert { alert_type: kind, ..calls::tripped(id, circuit, now) }
+        }
+    }))
 }
 
 /// An alert about a budget as it is.
@@ -98,35 +115,7 @@ pub(super) fn alert(id: AlertId, budget: &Budget, alert_type: AlertType, now: Ti
         timestamp: now,
         acknowledged: false,
         agent: budget.agent.clone(),
-    }
-}
-
-/// Nothing is shut: the model may have to hear of a warning, each agent once for each crossing.
-fn open(state: &State, hook: &Hook, above: Vec<BudgetId>, events: &mut Vec<Event>) -> Verdict {
-    if !hook.event.carries_text() {
-        return Verdict::ALLOW;
-    }
-    let key = (hook.session.clone(), hook.agent.clone());
-    let Some(agent) = state.agents.get(&key) else { return Verdict::ALLOW };
-    let heard = |id: &BudgetId| agent.heard.get(id).copied().unwrap_or(0);
-    let warns = above
-        .into_iter()
-        .filter_map(|id| state.budgets.get(&id))
-        .filter(|b| b.status == Status::Warning && b.crossings > heard(&b.id))
-        .max_by_key(|b| b.utilization());
-    let Some(budget) = warns else { return Verdict::ALLOW };
-    let mut agent = agent.clone();
-    agent.heard.insert(budget.id.clone(), budget.crossings);
-    events.push(Event::Agent(agent));
-    let ends = budget.finishing || state.policy.on_pause != OnPause::Hold;
-    let about = because(budget, Why::Warning);
-    if state.policy.mode == Mode::Observe {
-        return Verdict { because: Some(about), ..Verdict::ALLOW };
-    }
-    Verdict {
-        text: Some(ModelText::Warning { about: about.clone(), ends }),
-        because: Some(about),
-        ..Verdict::ALLOW
+        trip: None,
     }
 }
 

@@ -1,17 +1,22 @@
 //! The one way through: (state, command, now) to a reply and facts. Changes nothing.
 
+mod calls;
 mod holds;
 mod hook;
 mod keep;
 mod operator;
+mod operator_circuits;
+mod operator_tasks;
+mod texts;
 mod usage;
 
 use crate::State;
 use crate::budget::Budget;
+use crate::circuit::Circuit;
 use crate::command::Command;
 use crate::error::OperatorError;
 use crate::event::Event;
-use crate::hold::Hold;
+use crate::hold::{Blocker, Hold};
 use crate::policy::Limit;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
@@ -47,12 +52,22 @@ pub enum Reply {
 pub struct Done {
     /// The budget as it is now; none for acts on alerts or on everything.
     pub budget: Option<Box<Budget>>,
+    /// The circuit as it is now, where the act was on one.
+    pub circuit: Option<Box<Circuit>>,
     /// What is still missing before the budget is open: zero where it is.
     pub missing: Limit,
     /// How many hooks were released.
     pub released: usize,
     /// What going on costs once: the greatest context that is sent again, in tokens.
     pub context_tokens: u64,
+}
+
+impl Done {
+    /// What the act was on.
+    pub(crate) fn blocker(&self) -> Option<Blocker> {
+        let budget = self.budget.as_ref().map(|b| Blocker::Budget(b.id.clone()));
+        budget.or_else(|| self.circuit.as_ref().map(|c| Blocker::Circuit(c.id.clone())))
+    }
 }
 
 /// Decides a command. The caller applies the events with [`State::evolve`], in order, before the next command.

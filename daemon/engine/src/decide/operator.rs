@@ -1,22 +1,26 @@
 //! A human's acts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::State;
 use crate::alert::AlertType;
 use crate::budget::{Budget, Grant, MAX_EXTENSION_MICRO_USD, MAX_EXTENSION_TOKENS, Seal, Status};
+use crate::circuit::Circuit;
 use crate::command::{Act, Amount, Operator};
-use crate::decide::holds::{context_under, reconsider, release_all};
+use crate::decide::holds::{Changed, context_under, reconsider, release_all};
 use crate::decide::hook::alert;
-use crate::decide::{Decision, Done, Reply};
+use crate::decide::{Decision, Done, Reply, operator_circuits as circuits, operator_tasks as tasks};
 use crate::error::OperatorError;
 use crate::event::{Event, OperatorRecord};
-use crate::hold::HoldEnd;
+use crate::hold::{Blocker, HoldEnd};
 use crate::ids::{AlertId, BudgetId};
 use crate::policy::Limit;
 use crate::ratio::Ratio;
 use crate::time::Timestamp;
 use crate::usage::Usage;
+
+/// How the targets of acts on circuits begin, as [`Blocker`] writes them.
+const CIRCUIT: &str = "circuit ";
 
 /// What finishing is granted beyond the context that is cached anew, in tokens (4.5).
 pub(super) const FINISH_UP_TOKENS: u64 = 20_000;
@@ -29,7 +33,7 @@ pub(super) fn decide(state: &State, operator: &Operator, now: Timestamp) -> Deci
     };
     let (reply, mut events, added, target) = match outcome {
         Ok(Outcome { done, events, added }) => {
-            let target = done.budget.as_ref().map_or_else(String::new, |b| b.id.to_string());
+            let target = done.blocker().map_or_else(String::new, |b| b.to_string());
             (Ok(done), events, added, target)
         }
         Err(error) => (Err(error), Vec::new(), Limit::default(), String::new()),
@@ -45,31 +49,29 @@ pub(super) fn decide(state: &State, operator: &Operator, now: Timestamp) -> Deci
             target,
             tokens: added.tokens,
             micro_usd: added.micro_usd,
+            said: operator.say.clone(),
             refused: reply.as_ref().err().map(ToString::to_string),
         }));
     }
     Decision { reply: Reply::Operator(reply), events }
 }
 
-struct Outcome {
-    done: Done,
-    events: Vec<Event>,
-    added: Limit,
+/// What an act comes to.
+pub(super) struct Outcome {
+    pub(super) done: Done,
+    pub(super) events: Vec<Event>,
+    pub(super) added: Limit,
 }
 
 fn act(state: &State, operator: &Operator, now: Timestamp) -> Result<Outcome, OperatorError> {
     match &operator.act {
         Act::Extend { budget, amount } => extend(state, operator, budget.as_ref(), *amount, now),
         Act::Finish(budget) => finish(state, operator, budget.as_ref(), now),
-        Act::Decline(budget) => {
-            let mut budget = named_or_holding(state, budget.as_ref())?.clone();
-            budget.seal(Seal::Declined, now);
-            Ok(changed(state, budget, HoldEnd::Declined, Limit::default(), now))
-        }
+        Act::Decline(budget) => decline(state, budget.as_ref(), now),
         Act::Reset(id) => {
             let mut budget = named(state, id)?.clone();
             budget.reset(now);
-            Ok(changed(state, budget, HoldEnd::Released, Limit::default(), now))
+            Ok(changed(state, budget, Ending { end: HoldEnd::Released, said: None }, Limit::default(), now))
         }
         Act::Set { budget, tokens, micro_usd, alert, shut } => {
             let budget = named(state, budget)?;
@@ -82,9 +84,38 @@ fn act(state: &State, operator: &Operator, now: Timestamp) -> Result<Outcome, Op
         Act::AcknowledgeAlert(id) => acknowledge(state, *id),
         Act::Release => {
             let events = release_all(state, now);
-            Ok(Outcome { done: without_budget(events.len()), events, added: Limit::default() })
+            Ok(Outcome { done: done_to_all(events.len()), events, added: Limit::default() })
         }
+        Act::Acknowledge(id) => circuits::acknowledge(state, id.as_ref(), operator.say.as_deref(), now),
+        Act::ResetCircuit(id) => circuits::reset(state, id, now),
+        Act::DeclineCircuit(id) => circuits::decline(state, id.as_ref(), now),
+        Act::StartTask { .. } => tasks::start(state, operator, now),
+        Act::EndTask(task) => tasks::end(state, operator, task, now),
     }
+}
+
+/// Stops what holds: the budget, or without a name whatever holds somebody. Under an id that a circuit holds by and no
+/// budget does, the circuit is meant.
+fn decline(state: &State, id: Option<&BudgetId>, now: Timestamp) -> Result<Outcome, OperatorError> {
+    let by_circuit = match id {
+        None => match holding(state, |_| true)? {
+            Blocker::Circuit(circuit) => Some(circuit),
+            Blocker::Budget(_) => None,
+        },
+        Some(id) => {
+            let holds = |b: &Blocker| state.waiting().any(|h| h.blocker == *b);
+            let circuit = id.to_string().parse().ok();
+            circuit.filter(|c: &crate::circuit::CircuitId| {
+                holds(&Blocker::Circuit(c.clone())) && !holds(&Blocker::Budget(id.clone()))
+            })
+        }
+    };
+    if let Some(circuit) = by_circuit {
+        return circuits::decline(state, Some(&circuit), now);
+    }
+    let mut budget = named_or_holding(state, id)?.clone();
+    budget.seal(Seal::Declined, now);
+    Ok(changed(state, budget, Ending { end: HoldEnd::Declined, said: None }, Limit::default(), now))
 }
 
 fn named<'a>(state: &'a State, id: &BudgetId) -> Result<&'a Budget, OperatorError> {
@@ -95,11 +126,27 @@ fn named_or_holding<'a>(state: &'a State, id: Option<&BudgetId>) -> Result<&'a B
     if let Some(id) = id {
         return named(state, id);
     }
-    let holding: BTreeSet<&BudgetId> = state.waiting().map(|h| &h.budget).collect();
+    match holding(state, |b| b.budget().is_some()) {
+        Ok(Blocker::Budget(id)) => named(state, &id),
+        Ok(Blocker::Circuit(_)) => Err(OperatorError::NobodyWaits),
+        Err(OperatorError::NobodyWaits) => Err(held_by_circuit(state)),
+        Err(e) => Err(e),
+    }
+}
+
+/// Nobody waits for a budget; perhaps somebody does for a circuit.
+fn held_by_circuit(state: &State) -> OperatorError {
+    let circuit = state.waiting().find_map(|h| h.blocker.circuit());
+    circuit.map_or(OperatorError::NobodyWaits, |id| OperatorError::HeldByCircuit(id.clone()))
+}
+
+/// The one of these that holds somebody.
+pub(super) fn holding(state: &State, wanted: fn(&Blocker) -> bool) -> Result<Blocker, OperatorError> {
+    let holding: BTreeSet<&Blocker> = state.waiting().map(|h| &h.blocker).filter(|b| wanted(b)).collect();
     let mut holding = holding.into_iter();
     match (holding.next(), holding.next()) {
         (None, _) => Err(OperatorError::NobodyWaits),
-        (Some(id), None) => named(state, id),
+        (Some(one), None) => Ok(one.clone()),
         (Some(a), Some(b)) => {
             Err(OperatorError::Several([a, b].into_iter().chain(holding).cloned().collect()))
         }
@@ -125,13 +172,19 @@ fn extend(
     let mut budget = budget.clone();
     let grant = Grant { tokens: added.tokens, micro_usd: added.micro_usd, finish_up: false, at: now };
     budget.grant(&operator.request_id, grant, &state.policy);
-    Ok(changed(state, budget, HoldEnd::Extended, added, now))
+    let said = operator.say.as_deref();
+    Ok(changed(state, budget, Ending { end: HoldEnd::Extended, said }, added, now))
 }
 
 /// The same act under the same id, done before: what is true now is said again.
 fn done_before(state: &State, target: &str) -> Outcome {
+    let circuit = target.strip_prefix(CIRCUIT).and_then(|id| state.circuits.get(&id.parse().ok()?));
     let budget = target.parse().ok().and_then(|id: BudgetId| state.budgets.get(&id));
-    let done = budget.map_or_else(|| without_budget(0), |budget| done(state, budget.clone(), 0));
+    let done = match (budget, circuit) {
+        (Some(budget), _) => done(state, budget.clone(), 0),
+        (None, Some(circuit)) => done_to_circuit(circuit.clone(), 0),
+        (None, None) => done_to_all(0),
+    };
     Outcome { done, events: Vec::new(), added: Limit::default() }
 }
 
@@ -186,7 +239,8 @@ fn finish(
     let mut budget = budget.clone();
     let grant = Grant { tokens: added.tokens, micro_usd: added.micro_usd, finish_up: true, at: now };
     budget.grant(&operator.request_id, grant, &state.policy);
-    Ok(changed(state, budget, HoldEnd::FinishUp, added, now))
+    let said = operator.say.as_deref();
+    Ok(changed(state, budget, Ending { end: HoldEnd::FinishUp, said }, added, now))
 }
 
 fn set(
@@ -219,7 +273,8 @@ fn set(
         _ => None,
     };
     let raised = crossed.map(|kind| Event::Alert(alert(AlertId(state.next_alert), &budget, kind, now)));
-    let mut outcome = changed(state, budget, HoldEnd::Released, Limit::default(), now);
+    let ending = Ending { end: HoldEnd::Released, said: None };
+    let mut outcome = changed(state, budget, ending, Limit::default(), now);
     outcome.events.extend(raised);
     outcome
 }
@@ -229,26 +284,50 @@ fn acknowledge(state: &State, id: Option<AlertId>) -> Result<Outcome, OperatorEr
         return Err(OperatorError::NotFound(format!("alert {}", id.0)));
     }
     let events = vec![Event::AlertAcknowledged { alert: id }];
-    Ok(Outcome { done: without_budget(0), events, added: Limit::default() })
+    Ok(Outcome { done: done_to_all(0), events, added: Limit::default() })
 }
 
-fn without_budget(released: usize) -> Done {
-    Done { budget: None, missing: Limit::default(), released, context_tokens: 0 }
+fn done_to_all(released: usize) -> Done {
+    Done { budget: None, circuit: None, missing: Limit::default(), released, context_tokens: 0 }
+}
+
+/// What an act on a circuit came to.
+pub(super) fn done_to_circuit(circuit: Circuit, released: usize) -> Done {
+    Done { circuit: Some(Box::new(circuit)), ..done_to_all(released) }
+}
+
+/// How holds end that nothing stops any more, and what the operator says to their models.
+#[derive(Clone, Copy)]
+pub(super) struct Ending<'a> {
+    pub(super) end: HoldEnd,
+    pub(super) said: Option<&'a str>,
+}
+
+/// How many holds ended.
+pub(super) fn ended_in(events: &[Event]) -> usize {
+    events.iter().filter(|e| matches!(e, Event::Hold(h) if h.end.is_some())).count()
 }
 
 /// A budget is now so, and its holds are decided anew.
-fn changed(state: &State, budget: Budget, end: HoldEnd, added: Limit, now: Timestamp) -> Outcome {
-    let holds = reconsider(state, &BTreeMap::from([(budget.id.clone(), budget.clone())]), end, now);
-    let released = holds.iter().filter(|e| matches!(e, Event::Hold(h) if h.end.is_some())).count();
+pub(super) fn changed(
+    state: &State,
+    budget: Budget,
+    ending: Ending<'_>,
+    added: Limit,
+    now: Timestamp,
+) -> Outcome {
+    let overlay = Changed { budgets: [(budget.id.clone(), &budget)].into(), ..Changed::default() };
+    let holds = reconsider(state, &overlay, ending.end, ending.said, now);
+    let released = ended_in(&holds);
     let mut events = vec![Event::Budget(budget.clone())];
     events.extend(holds);
     Outcome { done: done(state, budget, released), events, added }
 }
 
-fn done(state: &State, budget: Budget, released: usize) -> Done {
+pub(super) fn done(state: &State, budget: Budget, released: usize) -> Done {
     let missing = if budget.status.is_shut() { budget.missing(&state.policy) } else { Limit::default() };
     let context_tokens = context_under(state, &budget);
-    Done { budget: Some(Box::new(budget)), missing, released, context_tokens }
+    Done { budget: Some(Box::new(budget)), circuit: None, missing, released, context_tokens }
 }
 
 fn percent_of(amount: u64, percent: u32) -> u64 {

@@ -6,7 +6,7 @@ use crate::State;
 use crate::alert::AlertType;
 use crate::budget::{Budget, Counted, Crossing};
 use crate::command::Usage as Command;
-use crate::decide::holds::reconsider;
+use crate::decide::holds::{Changed, reconsider};
 use crate::decide::hook::{alert, new_agent};
 use crate::decide::{Decision, Reply};
 use crate::event::Event;
@@ -160,7 +160,8 @@ impl<'a> Books<'a> {
                 | Event::RolledUp { .. }
                 | Event::Forgotten(_)
                 | Event::TaskForgotten(_)
-                | Event::HistoryEnded { .. } => {}
+                | Event::HistoryEnded { .. }
+                | Event::Circuit(_) => {}
             }
         }
     }
@@ -250,7 +251,12 @@ impl<'a> Books<'a> {
     fn released(&self) -> Vec<Event> {
         let was_shut = |id| self.state.budgets.get(id).is_some_and(|b| b.status.is_shut());
         let opened = self.budgets.values().any(|b| !b.status.is_shut() && was_shut(&b.id));
-        if opened { reconsider(self.state, &self.budgets, HoldEnd::Released, self.now) } else { Vec::new() }
+        if !opened {
+            return Vec::new();
+        }
+        let budgets = self.budgets.values().map(|b| (b.id.clone(), b)).collect();
+        let changed = Changed { budgets, ..Changed::default() };
+        reconsider(self.state, &changed, HoldEnd::Released, None, self.now)
     }
 }
 

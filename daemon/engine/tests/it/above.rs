@@ -4,7 +4,7 @@ use bursar_engine::budget::Status::{Active, Paused, Warning};
 use bursar_engine::command::{Command, Hook};
 use bursar_engine::decide::Reply;
 use bursar_engine::ids::AgentKey;
-use bursar_engine::policy::{Limit, Policy};
+use bursar_engine::policy::{CircuitPolicy, Limit, Policy};
 use bursar_engine::table::{Cell, HookEvent};
 use bursar_engine::time::Timestamp;
 use bursar_engine::verdict::Verdict;
@@ -29,7 +29,7 @@ fn on_task(event: HookEvent) -> Hook {
 }
 
 fn named(verdict: &Verdict) -> (Cell, Option<String>) {
-    (verdict.cell, verdict.because.as_ref().map(|b| b.budget.to_string()))
+    (verdict.cell, verdict.because.as_ref().and_then(|b| Some(b.budget()?.budget.to_string())))
 }
 
 fn held_by(budget: &str) -> (Cell, Option<String>) {
@@ -245,7 +245,9 @@ fn a_budget_begins_by_the_wall_clock_where_that_is_behind() {
 
 #[test]
 fn switched_off_budgets_neither_begin_nor_count_nor_hold() {
-    let mut world = World::new(Policy { enabled: false, session: tokens_only(10), ..Policy::default() });
+    let circuits = CircuitPolicy { enabled: false, ..CircuitPolicy::default() };
+    let mut world =
+        World::new(Policy { enabled: false, session: tokens_only(10), circuits, ..Policy::default() });
     for asked in [on_task(HookEvent::SessionStart), sub_hook(HookEvent::SubagentStart, "a1")] {
         assert_eq!(world.hook(asked), Verdict::ALLOW);
     }

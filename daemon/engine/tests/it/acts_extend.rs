@@ -5,6 +5,7 @@ use bursar_engine::budget::Status::{Active, Exhausted, Paused, Warning};
 use bursar_engine::command::{Act, Amount, Command, Operator};
 use bursar_engine::decide::Reply;
 use bursar_engine::error::OperatorError;
+use bursar_engine::hold::Blocker;
 use bursar_engine::policy::{Limit, Policy};
 use bursar_engine::row::Sighting;
 use bursar_engine::table::{Cell, HookEvent};
@@ -205,7 +206,7 @@ fn an_act_without_a_budget_means_the_one_that_holds_somebody() {
     assert_eq!(world.act(unnamed()), Err(OperatorError::NobodyWaits));
     world.held(sub_hook(HookEvent::PreToolUse, "a1"));
     world.held(hook(HookEvent::PreToolUse));
-    let several = OperatorError::Several(vec![bid("agent:a1"), bid(ID)]);
+    let several = OperatorError::Several(vec![Blocker::Budget(bid("agent:a1")), Blocker::Budget(bid(ID))]);
     for act in [unnamed(), Act::Finish(None), Act::Decline(None)] {
         assert_eq!(world.act(act), Err(several.clone()));
     }

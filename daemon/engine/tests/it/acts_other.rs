@@ -9,6 +9,7 @@ use bursar_engine::policy::Limit;
 use bursar_engine::row::Sighting;
 use bursar_engine::table::{Cell, HookEvent};
 use bursar_engine::usage::Usage;
+use bursar_engine::verdict::ModelText;
 
 use crate::support::{START, World, bid, extend, hook, operator, row, tokens_only};
 
@@ -140,7 +141,14 @@ fn a_limit_set_so_that_it_warns_is_told_to_the_model_and_one_that_opens_it_is_no
         world.spend(700);
         world.act(set_tokens(tokens)).unwrap();
         let crossings = world.budget(ID).crossings;
-        (crossings, world.hook(hook(HookEvent::PreToolUse)).text.is_some())
+        (
+            crossings,
+            world
+                .hook(hook(HookEvent::PreToolUse))
+                .texts
+                .iter()
+                .any(|t| matches!(t, ModelText::Warning { .. })),
+        )
     };
     assert_eq!(told(875), (1, true));
     assert_eq!(told(876), (0, false));

@@ -9,7 +9,7 @@ use bursar_engine::ids::AlertId;
 use bursar_engine::policy::{Mode, OnPause, Policy};
 use bursar_engine::ratio::Ratio;
 use bursar_engine::table::{Cell, HookEvent};
-use bursar_engine::verdict::{ModelText, Why};
+use bursar_engine::verdict::{Because, ModelText, Why};
 
 use crate::support::{START, World, bid, extend, hook, sub_hook, tokens_only};
 
@@ -20,12 +20,14 @@ fn told(world: &mut World, event: HookEvent, agent: Option<&str>) -> Option<(Str
     let asked = agent.map_or_else(|| hook(event), |a| sub_hook(event, a));
     let verdict = world.hook(asked);
     assert_eq!(verdict.cell, Cell::Allow);
-    match verdict.text? {
-        ModelText::Warning { about, ends } => {
-            assert_eq!((about.why, verdict.because.as_ref()), (Why::Warning, Some(&about)));
-            Some((about.budget.to_string(), about.tokens_used, ends))
+    let texts = verdict.texts.iter().filter(|t| !matches!(t, ModelText::Status { .. })).collect::<Vec<_>>();
+    match texts.as_slice() {
+        [] => None,
+        [ModelText::Warning { about, ends }] => {
+            assert_eq!((about.why, verdict.because), (Why::Warning, Some(Because::Budget(about.clone()))));
+            Some((about.budget.to_string(), about.tokens_used, *ends))
         }
-        ModelText::FinishUp { .. } => panic!("nobody was asked to finish"),
+        other => panic!("told {other:?}"),
     }
 }
 
@@ -47,6 +49,7 @@ fn an_alert_tells_what_stood_when_it_was_raised() {
         timestamp: START.plus_ms(500),
         acknowledged: false,
         agent: "main".to_owned(),
+        trip: None,
     };
     assert_eq!(alert, expected);
     world.spend(150);
@@ -153,8 +156,9 @@ fn observing_a_warning_is_recorded_and_the_model_hears_nothing() {
     world.hook(hook(HookEvent::SessionStart));
     world.spend(800);
     let verdict = world.hook(hook(HookEvent::PreToolUse));
-    assert_eq!((verdict.cell, verdict.would, verdict.text), (Cell::Allow, None, None));
+    assert_eq!((verdict.cell, verdict.would, verdict.texts), (Cell::Allow, None, vec![]));
     let because = verdict.because.unwrap();
+    let Because::Budget(because) = because else { panic!("{because:?}") };
     assert_eq!((because.budget, because.why, because.tokens_used), (bid(ID), Why::Warning, 800));
     assert_eq!(world.hook(hook(HookEvent::PreToolUse)).because, None, "once");
     assert_eq!(world.alerts_of(ID), [WarningThreshold]);
@@ -224,6 +228,7 @@ fn every_act_leaves_who_when_why_and_how_much() {
         tokens: 300,
         micro_usd: 0,
         refused: None,
+        said: None,
     };
     assert_eq!(record, &expected);
     let unknown: Vec<AlertType> = world.alerts_of("session:nobody");

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use bursar_engine::budget::Status;
 use bursar_engine::error::{BudgetExceededError, CircuitOpenError, ErrorBody, OperatorError};
+use bursar_engine::hold::Blocker;
 use serde_json::{Value, json, to_value};
 
 use crate::support::bid;
@@ -72,10 +73,10 @@ fn every_refused_act_has_its_word_its_status_and_its_object() {
         (OperatorError::NotFound("budget task:t1".to_owned()), "not_found", 404, none(), "task:t1"),
         (OperatorError::NobodyWaits, "nobody_waits", 409, none(), "nobody waits"),
         (
-            OperatorError::Several(vec![budget(), bid("session:s1")]),
+            OperatorError::Several(vec![Blocker::Budget(budget()), Blocker::Budget(bid("session:s1"))]),
             "ambiguous",
             409,
-            json!({ "budgets": ["task:t1", "session:s1"] }),
+            json!({ "budgets": ["task:t1", "session:s1"], "circuits": [] }),
             "task:t1, session:s1",
         ),
         (OperatorError::NothingGiven, "invalid", 400, none(), "more than 0"),

@@ -4,7 +4,7 @@ use bursar_engine::alert::AlertType::{BudgetExhausted, WarningThreshold};
 use bursar_engine::budget::Status::{self, Active, Exhausted, Paused, Warning};
 use bursar_engine::command::Act;
 use bursar_engine::decide::released;
-use bursar_engine::hold::HoldEnd;
+use bursar_engine::hold::{Blocker, HoldEnd};
 use bursar_engine::ids::{AgentKey, HoldId};
 use bursar_engine::row::Sighting;
 use bursar_engine::table::{Cell, HookEvent};
@@ -42,7 +42,7 @@ impl Life {
 
     fn answer_to(&self, hold: HoldId) -> (Cell, Option<Why>) {
         let verdict = released(&self.0.state, self.0.hold(hold));
-        (verdict.cell, verdict.because.map(|b| b.why))
+        (verdict.cell, verdict.because.map(|b| b.why()))
     }
 
     fn prompt_is_refused(&mut self) {
@@ -60,9 +60,9 @@ fn warned_and_paused() -> Life {
     assert_eq!(life.0.alerts_of(ID), [WarningThreshold]);
     for asked in [hook(HookEvent::PostToolBatch), sub_hook(HookEvent::PreToolUse, "a1")] {
         let first = life.0.hook(asked.clone());
-        let Some(ModelText::Warning { about, ends: false }) = first.text else { panic!("{first:?}") };
+        let [ModelText::Warning { about, ends: false }] = first.texts.as_slice() else { panic!("{first:?}") };
         assert_eq!((about.tokens_used, about.max_tokens), (402_000, 500_000));
-        assert_eq!(life.0.hook(asked).text, None);
+        assert_eq!(life.0.hook(asked).texts, []);
     }
 
     // A batch crosses 500,000: hold, one alert, pauses + 1.
@@ -136,7 +136,12 @@ fn declined_for_good(life: &mut Life) {
     life.0.read(vec![Sighting { usage: less, ..one }]);
     life.stands(816_001, 800_000, Exhausted);
     life.prompt_is_refused();
-    assert!(life.0.state.tightest_shut(&sid(S), &AgentKey::Main).is_some_and(|b| b.id == bid(ID)));
+    assert!(
+        life.0
+            .state
+            .shut_above(&sid(S), &AgentKey::Main)
+            .is_some_and(|s| s.blocker() == Blocker::Budget(bid(ID)))
+    );
 
     // Until an operator's act.
     life.0.extend(ID, 100_000);

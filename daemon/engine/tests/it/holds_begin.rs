@@ -3,7 +3,7 @@
 use bursar_engine::alert::AlertType::TooManyUnattended;
 use bursar_engine::budget::Status::{Exhausted, Paused};
 use bursar_engine::command::{Act, Command, Hook};
-use bursar_engine::hold::{Hold, HoldEnd, answer_before_ms};
+use bursar_engine::hold::{Blocker, Hold, HoldEnd, answer_before_ms};
 use bursar_engine::ids::HoldId;
 use bursar_engine::policy::Policy;
 use bursar_engine::row::Sighting;
@@ -40,7 +40,9 @@ fn a_hold_says_who_stands_still_where_since_when_and_for_how_long() {
         id: HoldId(1),
         session: sid("s1"),
         agent: key(Some("a1")),
-        budget: bid(ID),
+        blocker: Blocker::Budget(bid(ID)),
+        seed_shape: false,
+        said: None,
         event: HookEvent::PostToolBatch,
         tool: Some("Bash".to_owned()),
         started: START.plus_ms(1_000),
@@ -109,7 +111,7 @@ fn where_there_is_no_time_to_wait_it_is_stopped_at_once() {
         let mut world = paused(Policy::default());
         let verdict = world.hook(asked);
         assert_eq!((verdict.cell, verdict.hold), (cell, None), "{what}");
-        assert_eq!(verdict.because.map(|b| b.why), Some(Why::RanOut), "{what}");
+        assert_eq!(verdict.because.map(|b| b.why()), Some(Why::RanOut), "{what}");
         assert!(world.state.holds.is_empty(), "{what}");
         // As a hold that ran out: nobody who asks later waits for nothing.
         assert_eq!(world.status(ID), Exhausted, "{what}");
@@ -154,7 +156,7 @@ fn further_unattended_sessions_are_stopped_with_one_alert() {
     ] {
         let verdict = world.hook(unattended_in(10, event));
         assert_eq!((verdict.cell, verdict.hold), (cell, None));
-        assert_eq!(verdict.because.map(|b| b.why), Some(Why::TooManyUnattended));
+        assert_eq!(verdict.because.map(|b| b.why()), Some(Why::TooManyUnattended));
     }
     let raised = |world: &World| world.alerts().filter(|a| a.alert_type == TooManyUnattended).count();
     assert_eq!(raised(&world), 1);

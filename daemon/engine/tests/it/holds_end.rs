@@ -4,7 +4,7 @@ use bursar_engine::Event;
 use bursar_engine::budget::Status::{Active, Exhausted, Paused};
 use bursar_engine::command::{Act, Command, Hook};
 use bursar_engine::decide::{Reply, released};
-use bursar_engine::hold::{Hold, HoldEnd, HoldEnd::*};
+use bursar_engine::hold::{Blocker, Hold, HoldEnd, HoldEnd::*};
 use bursar_engine::ids::HoldId;
 use bursar_engine::policy::Policy;
 use bursar_engine::row::Sighting;
@@ -68,7 +68,7 @@ fn each_act_ends_a_hold_in_its_own_way() {
         assert_eq!((hold.end, hold.ended_at), (end, Some(START.plus_ms(700))), "{act:?}");
         assert_eq!((done.released, hold.started), (1, START), "{act:?}");
         let verdict = released(&world.state, hold);
-        assert_eq!((verdict.cell, verdict.because.map(|b| b.why)), (cell, why), "{act:?}");
+        assert_eq!((verdict.cell, verdict.because.map(|b| b.why())), (cell, why), "{act:?}");
         assert_eq!(world.state.waiting().count(), 0, "{act:?}");
     }
 }
@@ -128,13 +128,15 @@ fn who_finishes_up_is_told_to_close_its_work() {
         let id = world.held(hook(event));
         world.act(Act::Finish(None)).unwrap();
         let verdict = released(&world.state, world.hold(id));
-        let Some(ModelText::FinishUp { about }) = verdict.text else { panic!("{event:?}: {verdict:?}") };
-        assert_eq!((about.budget, about.tokens_used, about.max_tokens), (bid(ID), 1_000, 22_001));
+        let [ModelText::FinishUp { about }] = verdict.texts.as_slice() else {
+            panic!("{event:?}: {verdict:?}")
+        };
+        assert_eq!((about.budget.clone(), about.tokens_used, about.max_tokens), (bid(ID), 1_000, 22_001));
     }
     let mut world = paused();
     let id = world.held(hook(HookEvent::PreToolUse));
     world.extend(ID, 500);
-    assert_eq!(released(&world.state, world.hold(id)).text, None, "who was extended just goes on");
+    assert_eq!(released(&world.state, world.hold(id)).texts, [], "who was extended just goes on");
 }
 
 #[test]
@@ -142,11 +144,14 @@ fn a_hold_goes_on_under_another_budget_that_is_still_shut() {
     let mut world = both_paused();
     let sub = world.held(sub_hook(HookEvent::PreToolUse, "a1"));
     let main = world.held(hook(HookEvent::PreToolUse));
-    assert_eq!(world.hold(sub).budget, bid(ID), "the tighter of both");
+    assert_eq!(world.hold(sub).blocker, Blocker::Budget(bid(ID)), "the tighter of both");
     // The session is extended: its main agent goes on, the subagent waits for its own budget.
     assert_eq!(world.extend(ID, 5_000).released, 1);
     assert_eq!((world.end_of(main), world.end_of(sub)), (Some(Extended), None));
-    assert_eq!((&world.hold(sub).budget, world.hold(sub).started), (&bid("agent:a1"), START));
+    assert_eq!(
+        (&world.hold(sub).blocker, world.hold(sub).started),
+        (&Blocker::Budget(bid("agent:a1")), START)
+    );
     assert_eq!(world.extend("agent:a1", 500).released, 1);
     assert_eq!(world.end_of(sub), Some(Extended));
 }
@@ -156,7 +161,7 @@ fn opening_the_budget_that_does_not_hold_changes_nothing_for_who_waits() {
     let mut world = both_paused();
     let sub = world.held(sub_hook(HookEvent::PreToolUse, "a1"));
     assert_eq!(world.extend("agent:a1", 500).released, 0);
-    assert_eq!((world.end_of(sub), &world.hold(sub).budget), (None, &bid(ID)));
+    assert_eq!((world.end_of(sub), &world.hold(sub).blocker), (None, &Blocker::Budget(bid(ID))));
 }
 
 #[test]
@@ -168,6 +173,7 @@ fn a_decline_of_any_budget_above_ends_the_hold() {
         world.act(Act::Decline(Some(bid(budget)))).unwrap();
         assert_eq!(world.end_of(sub), Some(Declined), "{budget}");
         let because = released(&world.state, world.hold(sub)).because.unwrap();
+        let because = because.budget().unwrap().clone();
         assert_eq!((because.budget, because.why), (bid(budget), Why::Declined), "it is named");
         assert_eq!(world.end_of(main).is_some(), session_alone, "{budget}");
     }
@@ -203,7 +209,7 @@ fn nobody_answers_and_the_hold_runs_out_to_the_millisecond() {
     assert_eq!(world.hold(id).ended_at, Some(START.plus_ms(45_000)));
     assert_eq!(world.status(ID), Exhausted);
     let verdict = released(&world.state, world.hold(id));
-    assert_eq!((verdict.cell, verdict.because.unwrap().why), (Cell::Stop, Why::RanOut));
+    assert_eq!((verdict.cell, verdict.because.unwrap().why()), (Cell::Stop, Why::RanOut));
     assert!(world.send(&Command::Tick).events.is_empty(), "once");
     assert_eq!(world.state.next_deadline(), Some(world.hold(longer).deadline));
 }
@@ -294,7 +300,7 @@ fn a_correction_that_opens_one_of_two_leaves_the_other_to_hold() {
     world.read(vec![Sighting { usage: corrected, ..row("spent-2", 0) }]);
     assert_eq!((world.status(ID), world.status("agent:a1")), (Active, Paused));
     assert_eq!((world.end_of(main), world.end_of(sub)), (Some(Released), None));
-    assert_eq!(world.hold(sub).budget, bid("agent:a1"));
+    assert_eq!(world.hold(sub).blocker, Blocker::Budget(bid("agent:a1")));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use serde_json::{from_str, to_string};
 
 use crate::support::model::{Model, totals_in, used_in};
-use crate::support::random::{Taken, lines, policy, steps, tell};
+use crate::support::random::{Taken, lines, policy_with_circuits, steps, tell};
 use crate::support::{START, World, hook, sid};
 
 /// A reply as text.
@@ -46,7 +46,7 @@ fn at_least(after: &Totals, before: &Totals) -> bool {
 
 proptest! {
     #[test]
-    fn applying_a_fact_twice_is_applying_it_once(policy in policy(), steps in steps()) {
+    fn applying_a_fact_twice_is_applying_it_once(policy in policy_with_circuits(), steps in steps()) {
         for taken in tell(&policy, &steps) {
             let mut twice = taken.before;
             for event in &taken.decision.events {
@@ -60,7 +60,7 @@ proptest! {
     }
 
     #[test]
-    fn the_facts_alone_lead_to_the_same_state(policy in policy(), steps in steps()) {
+    fn the_facts_alone_lead_to_the_same_state(policy in policy_with_circuits(), steps in steps()) {
         let story = tell(&policy, &steps);
         let mut state = State::new(policy);
         for event in story.iter().flat_map(|t| &t.decision.events) {
@@ -77,7 +77,7 @@ proptest! {
 
     #[test]
     fn the_same_commands_at_the_same_times_are_answered_byte_for_byte_alike(
-        policy in policy(),
+        policy in policy_with_circuits(),
         steps in steps(),
     ) {
         let story = tell(&policy, &steps);
@@ -91,7 +91,7 @@ proptest! {
     }
 
     #[test]
-    fn every_sum_is_that_of_the_rows(policy in policy(), steps in steps()) {
+    fn every_sum_is_that_of_the_rows(policy in policy_with_circuits(), steps in steps()) {
         let mut model = Model::new(policy.weights);
         for taken in tell(&policy, &steps) {
             model.take(&taken.command, taken.now);
@@ -101,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn totals_fall_only_by_a_reset_or_a_corrected_row(policy in policy(), steps in steps()) {
+    fn totals_fall_only_by_a_reset_or_a_corrected_row(policy in policy_with_circuits(), steps in steps()) {
         for taken in tell(&policy, &steps) {
             let (before, after) = (&taken.before, &taken.after);
             match &taken.command {
@@ -135,7 +135,7 @@ proptest! {
 
     #[test]
     fn however_usage_is_divided_into_readings_it_comes_to_the_same(
-        policy in policy(),
+        policy in policy_with_circuits(),
         lines in lines(40),
         cuts in vec(1_usize..10, 40),
     ) {

@@ -72,7 +72,7 @@ fn every_event_is_answered_as_the_table_says() {
         assert_eq!(verdict.cell, says(event, on_pause, exhausted), "{what}");
         assert_eq!(verdict.would, None, "{what}");
         assert_eq!(verdict.hold.is_some(), verdict.cell == Cell::Hold, "{what}");
-        let because = verdict.because.unwrap();
+        let because = verdict.because.as_ref().and_then(|b| b.budget()).unwrap().clone();
         assert_eq!(
             (because.budget, because.tokens_used, because.max_tokens),
             (bid("session:s1"), 1_000, 1_000)
@@ -89,9 +89,13 @@ fn observing_allows_everything_and_says_what_it_would_have_done() {
         let verdict = world.hook(hook(event));
         let what = format!("{event:?} {on_pause:?} exhausted: {exhausted}");
         let would = says(event, on_pause, exhausted);
-        assert_eq!((verdict.cell, verdict.hold, verdict.text), (Cell::Allow, None, None), "{what}");
+        assert_eq!((verdict.cell, verdict.hold, verdict.texts), (Cell::Allow, None, vec![]), "{what}");
         assert_eq!(verdict.would, (would != Cell::Allow).then_some(would), "{what}");
-        assert_eq!(verdict.because.map(|b| b.budget), Some(bid("session:s1")), "{what}");
+        assert_eq!(
+            verdict.because.and_then(|b| Some(b.budget()?.budget.clone())),
+            Some(bid("session:s1")),
+            "{what}"
+        );
         assert!(world.state.holds.is_empty(), "{what}");
     }
 }
@@ -114,7 +118,7 @@ fn a_hard_limit_and_a_hold_that_ran_out_say_so() {
     world.spend(1_000);
     world.spend(200);
     let verdict = world.hook(hook(HookEvent::PreToolUse));
-    assert_eq!((verdict.cell, verdict.because.unwrap().why), (Cell::Stop, Why::Exhausted));
+    assert_eq!((verdict.cell, verdict.because.unwrap().why()), (Cell::Stop, Why::Exhausted));
 
     let mut world = World::with_session(1_000);
     world.spend(1_000);
@@ -122,7 +126,7 @@ fn a_hard_limit_and_a_hold_that_ran_out_say_so() {
     world.now = world.hold(hold).deadline;
     world.tick();
     let verdict = world.hook(hook(HookEvent::PreToolUse));
-    assert_eq!((verdict.cell, verdict.because.unwrap().why), (Cell::Stop, Why::RanOut));
+    assert_eq!((verdict.cell, verdict.because.unwrap().why()), (Cell::Stop, Why::RanOut));
 }
 
 #[test]
@@ -131,7 +135,7 @@ fn a_limit_in_dollars_answers_with_dollars() {
     let mut world = World::new(Policy { session: limit, ..Policy::default() });
     world.hook(hook(HookEvent::SessionStart));
     world.pay(501);
-    let because = world.hook(hook(HookEvent::PreToolUse)).because.unwrap();
+    let because = world.hook(hook(HookEvent::PreToolUse)).because.unwrap().budget().unwrap().clone();
     assert_eq!((because.micro_usd_used, because.max_micro_usd, because.by_cost), (501, 500, true));
 }
 

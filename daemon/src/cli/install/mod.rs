@@ -255,6 +255,7 @@ fn release(paths: &Paths) -> Result<u64, Refused> {
         reason: "uninstalled".to_owned(),
         in_agent_shell: false,
         act: OperatorAct::Release,
+        say: None,
     };
     match super::client::ask(paths, &ToDaemon::Operator(frame)) {
         Ok(json) => Ok(serde_json::from_str::<ActView>(&json).map_or(0, |done| done.released)),

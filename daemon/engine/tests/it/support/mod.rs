@@ -1,5 +1,6 @@
 //! What the tests are made of: a world with a clock of its own, and builders for what happens in it.
 
+pub(crate) mod calls;
 pub(crate) mod model;
 pub(crate) mod random;
 
@@ -198,6 +199,8 @@ pub(crate) fn hook(event: HookEvent) -> Hook {
         task_type: None,
         shown_as: None,
         tool: None,
+        calls: Vec::new(),
+        seed_shape: false,
     }
 }
 
@@ -225,6 +228,7 @@ pub(crate) fn operator(request_id: &str, act: Act) -> Operator {
         request_id: request_id.to_owned(),
         who: "ada@host".to_owned(),
         reason: "it is worth it".to_owned(),
+        say: None,
         may_only_tighten: false,
         refused: None,
         act,

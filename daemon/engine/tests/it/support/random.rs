@@ -1,8 +1,9 @@
 //! Random histories: a few sessions, agents and tasks; hooks, requests with repeats and corrections, acts, ticks.
 
-use bursar_engine::command::{Act, Amount, Command, Hook, Operator, Usage as UsageRead};
+use bursar_engine::circuit::CircuitId;
+use bursar_engine::command::{Act, Amount, Call, Command, Hook, Operator, Usage as UsageRead};
 use bursar_engine::ids::{AlertId, BudgetId, HoldId};
-use bursar_engine::policy::{Limit, Mode, OnPause, Policy};
+use bursar_engine::policy::{CircuitPolicy, Limit, Mode, OnPause, Policy, Profile};
 use bursar_engine::ratio::Ratio;
 use bursar_engine::row::Sighting;
 use bursar_engine::table::HookEvent;
@@ -14,7 +15,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{START, bid, hook, key, operator, row, sid};
+use super::{START, bid, calls, hook, key, operator, row, sid};
 
 /// One thing that happens. What it refers to by a number is looked up in the state it happens in.
 #[derive(Debug, Clone)]
@@ -132,6 +133,7 @@ prop_compose! {
         task in select(TASKS),
         client in select(&[(true, false), (true, false), (true, true), (false, false), (false, true)][..]),
         timeout_s in prop_oneof![8 => Just(Some(86_460)), 1 => select(&[None, Some(20), Some(0)][..])],
+        calls in vec(any_call(), 0..3),
     ) -> Hook {
         Hook {
             session: sid(session),
@@ -141,9 +143,20 @@ prop_compose! {
             attended: client.0,
             ci: client.1,
             timeout_s,
+            calls,
             ..hook(event)
         }
     }
+}
+
+/// Few calls and few ids, so that they repeat; with an outcome or without.
+fn any_call() -> impl Strategy<Value = Call> {
+    let id = option::weighted(0.9, select(&["c1", "c2", "c3", "c4", "c5", "c6"][..]));
+    let came = option::of((any::<bool>(), select(&["x", "y"][..])));
+    (id, select(&["ls", "ls", "pwd"][..]), came).prop_map(|(id, what, came)| match came {
+        Some((ok, output)) => calls::ended(id, what, ok, output),
+        None => calls::call(id, what),
+    })
 }
 
 /// Lines of requests, and how old they are in milliseconds: few messages, so that they repeat and correct each other.
@@ -206,7 +219,7 @@ fn act() -> impl Strategy<Value = Act> {
         8 => (option::weighted(0.5, any_budget()), amount)
             .prop_map(|(budget, amount)| Act::Extend { budget, amount }),
         4 => option::weighted(0.3, any_budget()).prop_map(Act::Finish),
-        1 => option::of(any_budget()).prop_map(Act::Decline),
+        3 => option::of(any_budget()).prop_map(Act::Decline),
         2 => any_budget().prop_map(Act::Reset),
         2 => (any_budget(), limit(), limit(), option::of(Just(Ratio(500_000))), any::<bool>())
             .prop_map(|(budget, tokens, micro_usd, alert, shut)| {
@@ -214,7 +227,28 @@ fn act() -> impl Strategy<Value = Act> {
             }),
         1 => option::of((1_u64..5).prop_map(AlertId)).prop_map(Act::AcknowledgeAlert),
         1 => Just(Act::Release),
+        2 => option::of(any_circuit()).prop_map(Act::Acknowledge),
+        1 => any_circuit().prop_map(Act::ResetCircuit),
+        1 => option::of(any_circuit()).prop_map(Act::DeclineCircuit),
     ]
+}
+
+fn any_circuit() -> impl Strategy<Value = CircuitId> {
+    select(&["session:s1", "session:s2", "agent:s1-a1"][..]).prop_map(|id| id.parse().unwrap())
+}
+
+/// As [`policy`], with circuits that trip after a few calls.
+pub(crate) fn policy_with_circuits() -> impl Strategy<Value = Policy> {
+    (policy(), 2_u64..4, 4_u64..9).prop_map(|(policy, identical, calls)| {
+        let circuits = CircuitPolicy {
+            profile: Profile::Strict,
+            duplicate_threshold: identical,
+            max_iterations: Some(calls),
+            cooldown_s: 0,
+            ..CircuitPolicy::default()
+        };
+        Policy { circuits, ..policy }
+    })
 }
 
 prop_compose! {
@@ -245,6 +279,7 @@ prop_compose! {
             alert: Ratio(thresholds.0), pause: Ratio(thresholds.1), hard: Ratio(thresholds.2),
             hold_s: patience.0, hold_unattended_s: patience.1,
             max_unattended_holds,
+            circuits: CircuitPolicy { enabled: false, ..CircuitPolicy::default() },
             ..Policy::default()
         }
     }

@@ -1,0 +1,98 @@
+//! The one view of an agent's calls that all detectors share: constant work a call, bounded memory.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::print::Print;
+use crate::time::Timestamp;
+
+/// The most calls whose times are kept; a rapid-fire threshold above this cannot be set.
+pub const MAX_TIMES: usize = 1_000;
+
+/// The most calls that are remembered as already seen, until their batch has ended.
+pub const MAX_PENDING: usize = 256;
+
+/// How many outcomes are remembered, to know a new one.
+const MAX_OUTCOMES: usize = 32;
+
+/// A call that one hook told of and others will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Its id's print.
+    pub id: Print,
+    /// What it was.
+    pub call: Print,
+    /// The circuit's generation when it was counted: what comes of it after a trip or an act is late, and dropped.
+    /// None for a call that passed uncounted.
+    pub generation: Option<u32>,
+    /// Its outcome was seen.
+    pub done: bool,
+}
+
+/// The calls of one agent, as far as they matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Calls counted.
+    pub iterations: u64,
+    /// How often in a row the last one was made.
+    pub run: u64,
+    /// The last one.
+    pub last: Option<Print>,
+    /// When the last ones were made, as many as the rapid-fire threshold; oldest first.
+    pub times: VecDeque<Timestamp>,
+    /// The last outcomes, each with its call; oldest first.
+    pub outcomes: VecDeque<Print>,
+    /// Calls of batches that have not ended.
+    pub pending: VecDeque<Pending>,
+}
+
+impl Window {
+    /// A call is made.
+    pub(crate) fn add(&mut self, call: Print, now: Timestamp, times: usize) {
+        self.iterations = self.iterations.saturating_add(1);
+        self.run = if self.last == Some(call) { self.run.saturating_add(1) } else { 1 };
+        self.last = Some(call);
+        self.times.push_back(now);
+        while self.times.len() > times.min(MAX_TIMES) {
+            self.times.pop_front();
+        }
+    }
+
+    /// Remembers a call until its batch has ended.
+    pub(crate) fn await_batch(&mut self, pending: Pending) {
+        self.pending.push_back(pending);
+        if self.pending.len() > MAX_PENDING {
+            self.pending.pop_front();
+        }
+    }
+
+    /// The call of that id, if a hook told of it before.
+    pub(crate) fn seen(&mut self, id: Print) -> Option<&mut Pending> {
+        self.pending.iter_mut().find(|p| p.id == id)
+    }
+
+    /// Notes what came of a call; whether that is new.
+    pub(crate) fn note_outcome(&mut self, outcome: Print) -> bool {
+        if self.outcomes.contains(&outcome) {
+            return false;
+        }
+        self.outcomes.push_back(outcome);
+        if self.outcomes.len() > MAX_OUTCOMES {
+            self.outcomes.pop_front();
+        }
+        true
+    }
+
+    /// Detectors begin anew; the count of calls goes on.
+    pub(crate) fn forget_runs(&mut self) {
+        (self.run, self.last) = (0, None);
+        self.times.clear();
+    }
+
+    /// All begins anew but what batches have not ended.
+    pub(crate) fn clear(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        *self = Self { pending, ..Self::default() };
+    }
+}
