@@ -190,6 +190,23 @@ impl<'a> Bursar<'a> {
     /// Runs the hook that the settings register for `event`, as the client would, with this on its standard input.
     #[track_caller]
     pub fn hook(&self, event: &str, payload: &[u8]) -> Finished {
+        self.hook_with(event, &[], payload)
+    }
+
+    /// The same as callers of the seed's shape do it: the event is the argument, the payload names none.
+    #[track_caller]
+    pub fn seed_hook(&self, event: &str, payload: &[u8]) -> Finished {
+        self.hook_with("PreToolUse", &[event], payload)
+    }
+
+    /// The same with a time limit of the caller's own, in seconds.
+    #[track_caller]
+    pub fn seed_hook_within(&self, event: &str, seconds: u32, payload: &[u8]) -> Finished {
+        self.hook_with("PreToolUse", &[event, "--timeout", &seconds.to_string()], payload)
+    }
+
+    #[track_caller]
+    fn hook_with(&self, event: &str, more: &[&str], payload: &[u8]) -> Finished {
         let hooks = Settings::read(&self.world.settings()).hooks_of(event);
         let ours =
             hooks.iter().find(|hook| hook["command"].as_str().is_some_and(|c| c.ends_with("bursar-hook")));
@@ -200,6 +217,7 @@ impl<'a> Bursar<'a> {
         command.args(["-c", "input=$1; shift; exec \"$@\" <\"$input\"", "sh"]).arg(&input);
         command.arg(hook["command"].as_str().unwrap_or_default());
         command.args(hook["args"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str));
+        command.args(more);
         Running::run(command, "the hook", COMMAND_LIMIT)
     }
 

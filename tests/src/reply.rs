@@ -1,6 +1,6 @@
 //! What Bursar's commands answer with `--json`: the fields that tests read.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::api::Usage;
 use crate::client::ModelUsage;
@@ -118,14 +118,43 @@ pub struct Hold {
     pub session_id: String,
     /// `main`, or the subagent's id.
     pub agent: String,
-    /// The budget that holds.
+    /// The budget that holds, or nothing where a circuit does.
+    #[serde(deserialize_with = "or_empty")]
     pub budget_id: String,
+    /// The circuit that holds, if one does.
+    pub circuit_id: Option<String>,
     /// The hook that waits.
     pub event: String,
     /// Since when.
     pub started_at: String,
     /// `waiting`, or how it ended.
     pub state: String,
+}
+
+fn or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// `bursar circuit list`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Circuits {
+    /// The circuits.
+    pub circuits: Vec<Circuit>,
+}
+
+/// A circuit.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Circuit {
+    /// Its id.
+    pub circuit_id: String,
+    /// `closed`, `open` or `half_open`.
+    pub state: String,
+    /// Calls counted.
+    pub iteration_count: u64,
+    /// Identical calls in a row.
+    pub duplicate_call_count: u64,
+    /// Why it opened.
+    pub trip_reason: Option<String>,
 }
 
 /// `bursar budget list`.

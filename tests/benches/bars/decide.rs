@@ -58,5 +58,7 @@ fn hook(session: &str, event: HookEvent) -> Hook {
         task_type: None,
         shown_as: None,
         tool: Some("Bash".to_owned()),
+        calls: Vec::new(),
+        seed_shape: false,
     }
 }

@@ -1,6 +1,7 @@
 //! Whole-system tests. Each drives the real Claude Code client against a scripted Messages API.
 
 mod away;
+mod circuits;
 mod commands;
 mod common;
 mod counting;
@@ -11,8 +12,11 @@ mod install;
 mod limits;
 mod modes;
 mod others;
+mod prompts;
 mod restart;
+mod seed;
 mod subagents;
+mod tasks;
 mod terminal;
 mod upgrade;
 mod writes;

@@ -8,7 +8,7 @@ use bursar_tests::client::Headless;
 use bursar_tests::daemon::Bursar;
 use bursar_tests::world::World;
 
-use crate::common::{assert_counted, bare, thousand, tokens};
+use crate::common::{SlowCall, assert_counted, bare, thousand, tokens};
 
 fn four_turns() -> ScriptedApi {
     ScriptedApi::start(Script::main([
@@ -108,4 +108,57 @@ fn switched_off_it_counts_and_says_nothing() {
     assert_eq!(bursar.status().mode, "disabled");
     assert_counted(&bursar, &outcome.result, api.log());
     assert!(bursar.verdicts().verdicts.iter().all(|verdict| verdict.verdict == "allow"));
+}
+
+#[test]
+fn in_deny_mode_each_event_is_answered_as_its_row_says() {
+    let world = bare();
+    let bursar = Bursar::up(&world, &[("TOKEN_BUDGET_ON_PAUSE", "deny")]);
+    let slow = SlowCall::new(&world);
+    let api = ScriptedApi::start(Script::main([
+        Turn::bash(&slow.command(), thousand()),
+        Turn::bash("touch second.txt", thousand()),
+        Turn::says("All done.", thousand()),
+    ]));
+    let run = Headless::new(&world, &api, "do it").start();
+    slow.wait_until_it_runs();
+    let budget = bursar.wait_for_status("active");
+    bursar.done(&["budget", "set", &budget.budget_id, "--shut"]);
+    slow.end();
+    let outcome = run.outcome();
+    let id = &outcome.result.session_id;
+    // PostToolUse: the text goes to the model, and it goes on. PreToolUse: that call does not run. Stop: the turn ends.
+    let entries = api.log().entries();
+    assert!(entries[1].carries("this call is refused until a person approves more"), "after the call");
+    assert!(entries[2].times("this call is refused until a person approves more") > 1, "before the next");
+    assert!(!world.project().join("second.txt").exists());
+    assert_eq!(outcome.reason(), "stop_hook_prevented");
+    // A prompt is refused, a compaction too, and nothing is sent.
+    let refused = Headless::new(&world, &api, "go on").resume(id).streaming().run();
+    assert!(refused.process.stdout.contains("Approve with `bursar extend"), "{}", refused.process.stdout);
+    let compacted = Headless::new(&world, &api, "/compact").resume(id).run();
+    assert!(compacted.result.result.contains("Compaction blocked by PreCompact hook"), "{compacted:?}");
+    assert_eq!(api.log().count(), 3);
+}
+
+#[test]
+fn in_ask_mode_a_headless_call_is_refused_with_the_reason_and_the_model_goes_on() {
+    let world = bare();
+    let bursar =
+        Bursar::up(&world, &[("TOKEN_BUDGET_SESSION_DEFAULT", "2000"), ("TOKEN_BUDGET_ON_PAUSE", "ask")]);
+    // Below the hard threshold to the end: past it nobody is asked.
+    let api = ScriptedApi::start(Script::main([
+        Turn::bash("true", thousand()),
+        Turn::bash("touch second.txt", thousand()),
+        Turn::bash("touch third.txt", tokens(100)),
+        Turn::says("All done.", tokens(100)),
+    ]));
+    let outcome = Headless::new(&world, &api, "do it").run();
+    assert_eq!((outcome.reason(), outcome.result.result.as_str()), ("stop_hook_prevented", "All done."));
+    assert!(world.project().join("second.txt").exists());
+    assert!(!world.project().join("third.txt").exists(), "nobody was there to say yes");
+    assert!(bursar.holds().is_empty());
+    let verdicts = bursar.verdicts().verdicts;
+    assert!(verdicts.iter().any(|v| (v.event.as_str(), v.verdict.as_str()) == ("PreToolUse", "ask")));
+    assert_counted(&bursar, &outcome.result, api.log());
 }

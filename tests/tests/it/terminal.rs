@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use bursar_tests::api::{Kind, Script, ScriptedApi, Turn};
 use bursar_tests::daemon::Bursar;
 use bursar_tests::terminal::Terminal;
+use bursar_tests::wait;
 
-use crate::common::{SOON, bare, thousand};
+use crate::common::{SOON, bare, thousand, tokens};
 
 const WATCH: Duration = Duration::from_secs(2);
 
@@ -97,4 +98,25 @@ fn a_closed_terminal_is_a_client_gone() {
     terminal.close();
     assert_eq!(bursar.how_it_ended(hold.hold_id), "client_gone");
     assert_eq!(bursar.budget(&hold.budget_id).expect("the budget").status, "paused");
+}
+
+#[test]
+fn in_ask_mode_the_person_is_asked_about_the_call_and_told_why() {
+    let world = bare();
+    let bursar =
+        Bursar::up(&world, &[("TOKEN_BUDGET_SESSION_DEFAULT", "1000"), ("TOKEN_BUDGET_ON_PAUSE", "ask")]);
+    let api = ScriptedApi::start(Script::main([
+        Turn::bash("true", thousand()),
+        Turn::bash("touch asked.txt", tokens(100)),
+        Turn::says("All done.", tokens(50)),
+    ]));
+    let terminal = Terminal::start(&world, &api, &[]);
+    terminal.type_line("do it");
+    terminal.wait_for("Do you want to proceed?", SOON);
+    terminal.wait_for("of 1,000 tokens", SOON);
+    assert!(!world.project().join("asked.txt").exists(), "it did not wait for the person");
+    // The first of the client's answers is yes.
+    terminal.press("Enter");
+    wait::until_true("the approved call", SOON, || world.project().join("asked.txt").exists());
+    assert!(bursar.holds().is_empty());
 }
