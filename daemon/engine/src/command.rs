@@ -1,6 +1,10 @@
 //! Everything that can happen to us, as data. Commands carry facts, never payloads.
 
+use std::collections::BTreeMap;
+
 use crate::ids::{AgentKey, AlertId, BudgetId, HoldId, SessionId};
+use crate::policy::Policy;
+use crate::protection::Protect;
 use crate::row::{FileProgress, Row, Sighting};
 use crate::table::HookEvent;
 use crate::time::Timestamp;
@@ -35,6 +39,13 @@ pub enum Command {
     Forget {
         /// The end of the retention.
         before: Timestamp,
+    },
+    /// The settings that the daemon serves with, by their names.
+    Configured {
+        /// What the rules need of them.
+        policy: Box<Policy>,
+        /// All of them, as they would be written.
+        settings: BTreeMap<String, String>,
     },
 }
 
@@ -137,6 +148,15 @@ pub enum Act {
     AcknowledgeAlert(Option<AlertId>),
     /// Let go all that is held. What is shut stays so.
     Release,
+    /// Change who may act.
+    Protect(Protect),
+    /// Take these settings, in which some are looser than those in force.
+    AcceptConfig {
+        /// What the rules need of them.
+        policy: Box<Policy>,
+        /// All of them, as they would be written.
+        settings: BTreeMap<String, String>,
+    },
 }
 
 /// How much an extension adds.
@@ -159,6 +179,8 @@ impl Act {
             Self::Set { .. } => "set",
             Self::AcknowledgeAlert(_) => "acknowledge_alert",
             Self::Release => "release",
+            Self::Protect(protect) => protect.name(),
+            Self::AcceptConfig { .. } => "accept_config",
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod hold;
 pub mod ids;
 mod level;
 pub mod policy;
+pub mod protection;
 pub mod ratio;
 pub mod records;
 pub mod row;

@@ -4,6 +4,7 @@ mod holds;
 mod hook;
 mod keep;
 mod operator;
+mod protect;
 mod usage;
 
 use crate::State;
@@ -68,5 +69,8 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Decision {
         Command::ClientGone(session) => keep::client_gone(state, session, now),
         Command::RollUp { sessions, before } => keep::roll_up(sessions, *before),
         Command::Forget { before } => keep::forget(state, *before),
+        Command::Configured { policy, settings } => {
+            Decision { reply: Reply::None, events: protect::configured(state, policy, settings, now) }
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::budget::{Budget, Grant, MAX_EXTENSION_MICRO_USD, MAX_EXTENSION_TOKENS
 use crate::command::{Act, Amount, Operator};
 use crate::decide::holds::{context_under, reconsider, release_all};
 use crate::decide::hook::alert;
-use crate::decide::{Decision, Done, Reply};
+use crate::decide::{Decision, Done, Reply, protect};
 use crate::error::OperatorError;
 use crate::event::{Event, OperatorRecord};
 use crate::hold::HoldEnd;
@@ -22,9 +22,13 @@ use crate::usage::Usage;
 pub(super) const FINISH_UP_TOKENS: u64 = 20_000;
 
 pub(super) fn decide(state: &State, operator: &Operator, now: Timestamp) -> Decision {
+    let mut again = false;
     let outcome = match (&operator.refused, state.acts.target(operator.act.name(), &operator.request_id)) {
         (Some(why), _) => Err(OperatorError::Refused(why.clone())),
-        (None, Some(target)) => Ok(done_before(state, target)),
+        (None, Some(target)) => {
+            again = true;
+            Ok(done_before(state, target))
+        }
         (None, None) => act(state, operator, now),
     };
     let (reply, mut events, added, target) = match outcome {
@@ -34,8 +38,8 @@ pub(super) fn decide(state: &State, operator: &Operator, now: Timestamp) -> Deci
         }
         Err(error) => (Err(error), Vec::new(), Limit::default(), String::new()),
     };
-    // What is done twice under one id is recorded once: no events, no record.
-    if reply.is_err() || !events.is_empty() {
+    // What is done twice under one id is recorded once.
+    if !again {
         events.push(Event::Operator(OperatorRecord {
             request_id: operator.request_id.clone(),
             at: now,
@@ -80,9 +84,10 @@ fn act(state: &State, operator: &Operator, now: Timestamp) -> Result<Outcome, Op
             Ok(set(state, budget, (*tokens, *micro_usd), *alert, *shut, now))
         }
         Act::AcknowledgeAlert(id) => acknowledge(state, *id),
-        Act::Release => {
-            let events = release_all(state, now);
-            Ok(Outcome { done: without_budget(events.len()), events, added: Limit::default() })
+        Act::Release => Ok(on_no_budget(release_all(state, now))),
+        Act::Protect(protect) => Ok(on_no_budget(protect::act(state, protect, now)?)),
+        Act::AcceptConfig { policy, settings } => {
+            Ok(on_no_budget(protect::configured(state, policy, settings, now)))
         }
     }
 }
@@ -230,6 +235,11 @@ fn acknowledge(state: &State, id: Option<AlertId>) -> Result<Outcome, OperatorEr
     }
     let events = vec![Event::AlertAcknowledged { alert: id }];
     Ok(Outcome { done: without_budget(0), events, added: Limit::default() })
+}
+
+fn on_no_budget(events: Vec<Event>) -> Outcome {
+    let released = events.iter().filter(|e| matches!(e, Event::Hold(h) if h.end.is_some())).count();
+    Outcome { done: without_budget(released), events, added: Limit::default() }
 }
 
 fn without_budget(released: usize) -> Done {

@@ -160,7 +160,9 @@ impl<'a> Books<'a> {
                 | Event::RolledUp { .. }
                 | Event::Forgotten(_)
                 | Event::TaskForgotten(_)
-                | Event::HistoryEnded { .. } => {}
+                | Event::HistoryEnded { .. }
+                | Event::Protection(_)
+                | Event::Configured { .. } => {}
             }
         }
     }

@@ -15,6 +15,7 @@ mod holds_begin;
 mod holds_end;
 mod properties_facts;
 mod properties_rules;
+mod protection;
 mod sessions;
 mod support;
 mod table;

@@ -3,6 +3,7 @@
 use bursar_engine::command::{Act, Amount, Command, Hook, Operator, Usage as UsageRead};
 use bursar_engine::ids::{AlertId, BudgetId, HoldId};
 use bursar_engine::policy::{Limit, Mode, OnPause, Policy};
+use bursar_engine::protection::{PassphraseHash, Protect};
 use bursar_engine::ratio::Ratio;
 use bursar_engine::row::Sighting;
 use bursar_engine::table::HookEvent;
@@ -214,6 +215,10 @@ fn act() -> impl Strategy<Value = Act> {
             }),
         1 => option::of((1_u64..5).prop_map(AlertId)).prop_map(Act::AcknowledgeAlert),
         1 => Just(Act::Release),
+        1 => select(vec![Protect::Unlock, Protect::Lock, Protect::Unprotect, Protect::Reset]).prop_map(Act::Protect),
+        1 => select(&["one", "two"][..]).prop_map(|hash| {
+            Act::Protect(Protect::Set { hash: PassphraseHash(hash.to_owned()), replaces: None })
+        }),
     ]
 }
 
