@@ -12,6 +12,7 @@ use bursar_protocol::frame::{HEADER_BYTES, Header};
 use bursar_protocol::message::{
     Amount, Cut, FromDaemon, HookFrame, OperatorAct, OperatorFrame, Query, ToDaemon,
 };
+use bursar_protocol::secret::Secret;
 use bursar_protocol::{MIN_VERSION, VERSION, codec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -165,8 +166,22 @@ fn acts() -> Cases<OperatorAct> {
         ("acknowledge_alert", OperatorAct::AcknowledgeAlert { alert_id: Some("7".to_owned()) }),
         ("acknowledge_all_alerts", OperatorAct::AcknowledgeAlert { alert_id: None }),
         ("release", OperatorAct::Release),
+        ("unlock", OperatorAct::Unlock { passphrase: secret("correct horse") }),
+        ("lock", OperatorAct::Lock),
+        ("set_passphrase", OperatorAct::SetPassphrase { old: None, new: secret("correct horse") }),
+        (
+            "change_passphrase",
+            OperatorAct::SetPassphrase { old: Some(secret("battery")), new: secret("correct horse") },
+        ),
+        ("unprotect", OperatorAct::Unprotect),
+        ("reset_passphrase", OperatorAct::ResetPassphrase),
+        ("accept_config", OperatorAct::AcceptConfig),
     ]);
     acts
+}
+
+fn secret(text: &str) -> Secret {
+    Secret::new(text.to_owned())
 }
 
 fn queries() -> Cases<Query> {
@@ -181,6 +196,8 @@ fn queries() -> Cases<Query> {
         ("holds_all", Query::Holds { all: true }),
         ("alerts", Query::Alerts { all: true }),
         ("hooks", Query::Hooks { limit: 20 }),
+        ("config", Query::Config),
+        ("audit", Query::Audit { limit: 20 }),
     ]
 }
 
@@ -242,6 +259,14 @@ fn every_variant_has_frozen_bytes() {
     check_all_variants(values(amounts()));
     check_all_variants(values(queries()));
     check_all_variants(values(cuts()));
+}
+
+#[test]
+fn a_passphrase_is_not_shown() {
+    for (name, message) in to_daemon() {
+        let shown = format!("{message:?}");
+        assert!(!shown.contains("correct horse") && !shown.contains("battery"), "{name}: {shown}");
+    }
 }
 
 #[test]
