@@ -21,7 +21,7 @@ pub(super) struct Key {
 }
 
 /// A limit is tighter when it is lower; 0 means none.
-fn lower(a: u64, b: u64) -> bool {
+pub(super) fn lower(a: u64, b: u64) -> bool {
     b == 0 || (a > 0 && a <= b)
 }
 
@@ -163,8 +163,10 @@ pub(super) static KEYS: [Key; 27] = [
             c.policy.by_task_type.iter().map(pair).collect::<Vec<_>>().join(",")
         },
         tighter: |a, b| {
-            let (a, b) = (&a.policy.by_task_type, &b.policy.by_task_type);
-            b.iter().all(|(name, tokens)| a.get(name).is_some_and(|mine| lower(*mine, *tokens)))
+            // A type that one of them does not name has the default for tasks.
+            let tokens = |c: &Config, name: &str| c.policy.task_limit(Some(name)).tokens;
+            let mut names = a.policy.by_task_type.keys().chain(b.policy.by_task_type.keys());
+            names.all(|name| lower(tokens(a, name), tokens(b, name)))
         },
     },
     no_effect_yet!("TOKEN_BUDGET_SESSION_USD", "dollars"),

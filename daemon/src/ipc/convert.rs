@@ -1,10 +1,12 @@
 //! Between the wire and the rules: the only place that knows both.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bursar_engine::command::{self, Act};
 use bursar_engine::ids::{AgentKey, AlertId, BudgetId, IdError, SessionId, is_name, to_name};
 use bursar_engine::policy::Limit;
+use bursar_engine::protection::{PassphraseHash, Protect};
 use bursar_engine::ratio::Ratio;
 use bursar_engine::table::{Cell, HookEvent};
 use bursar_engine::time::Timestamp;
@@ -164,5 +166,14 @@ pub fn act(act: &OperatorAct) -> Result<Act, IdError> {
             Some(id) => Some(AlertId(id.parse().map_err(|_| IdError::Name(id.clone()))?)),
         }),
         OperatorAct::Release => Act::Release,
+        OperatorAct::Unlock { .. } => Act::Protect(Protect::Unlock),
+        OperatorAct::Lock => Act::Protect(Protect::Lock),
+        // Filled in once the gate has let it through: see `protect::prepare`.
+        OperatorAct::SetPassphrase { .. } => {
+            Act::Protect(Protect::Set { hash: PassphraseHash(String::new()), replaces: None })
+        }
+        OperatorAct::Unprotect => Act::Protect(Protect::Unprotect),
+        OperatorAct::ResetPassphrase => Act::Protect(Protect::Reset),
+        OperatorAct::AcceptConfig => Act::AcceptConfig { policy: Box::default(), settings: BTreeMap::new() },
     })
 }

@@ -5,3 +5,4 @@ pub mod connection;
 pub mod convert;
 pub mod hooks;
 pub mod listener;
+pub mod protect;

@@ -14,7 +14,7 @@ const APPLICATION_ID: i64 = 0x4252_5352;
 const CHECKED_AT_START_BYTES: u64 = 64 * 1024 * 1024;
 
 /// One step for each version: step `n` makes version `n + 1` of version `n`.
-const STEPS: [&str; 1] = [VERSION_1];
+const STEPS: [&str; 2] = [VERSION_1, VERSION_2];
 
 const VERSION_1: &str = "
 CREATE TABLE sessions (id TEXT PRIMARY KEY, first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, ended INTEGER,
@@ -54,8 +54,13 @@ CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, 
 CREATE TABLE audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT NOT NULL, chain BLOB NOT NULL);
 ";
 
+const VERSION_2: &str = "
+-- What there is one of: the protection, and the settings that the daemon last ran with.
+CREATE TABLE kept (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+";
+
 /// The newest schema known here.
-pub(super) const KNOWN: i64 = 1;
+pub(super) const KNOWN: i64 = 2;
 
 /// Sets the connection up and migrates the file.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
