@@ -1,11 +1,11 @@
 //! What a human does: extend, finish, stop, reset, set.
 
-use bursar_protocol::message::{Amount, OperatorAct, OperatorFrame, ToDaemon};
+use bursar_protocol::message::{Amount, OperatorAct};
 use bursar_protocol::paths::Paths;
 use clap::Args;
 
-use super::client;
 use super::output::{Failure, Output, short};
+use super::{client, unlock};
 use crate::config::parse_amount;
 use crate::view::ActView;
 
@@ -175,13 +175,11 @@ fn whole_id(paths: &Paths, id: Option<&str>) -> Result<Option<String>, Failure> 
 
 /// Does an act and says what is now true.
 pub(super) fn act(paths: &Paths, act: OperatorAct, words: &Words, output: &Output) -> Result<(), Failure> {
-    let frame = OperatorFrame {
-        request_id: words.request_id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string()),
-        reason: words.reason.clone(),
-        in_agent_shell: std::env::var_os("CLAUDECODE").is_some(),
-        act,
-    };
-    let json = client::ask(paths, &ToDaemon::Operator(frame))?;
+    let mut frame = unlock::frame(act, &words.reason);
+    if let Some(id) = &words.request_id {
+        frame.request_id.clone_from(id);
+    }
+    let json = unlock::act(paths, frame)?;
     if output.json(&json) {
         return Ok(());
     }

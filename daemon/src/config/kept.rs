@@ -30,6 +30,7 @@ impl InForce {
     }
 
     /// The settings once an operator has accepted them.
+    #[must_use]
     pub fn accepted(&self) -> Self {
         Self { config: self.asked.clone(), asked: self.asked.clone() }
     }

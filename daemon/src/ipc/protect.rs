@@ -107,11 +107,15 @@ pub fn follow(service: &Service, peer: Peer, act: &Act) -> Option<String> {
     let terminal = terminal::seat(peer).map(|s| s.terminal);
     Some(match act {
         Act::Protect(Protect::Unlock) => {
-            terminal.into_iter().for_each(|t| service.guard.unlock(t, now));
+            if let Some(terminal) = terminal {
+                service.guard.unlock(terminal, now);
+            }
             format!("This terminal is unlocked for {} minutes.", UNLOCKED_MS / 60_000)
         }
         Act::Protect(Protect::Lock) => {
-            terminal.iter().for_each(|t| service.guard.lock(t));
+            if let Some(terminal) = &terminal {
+                service.guard.lock(terminal);
+            }
             "This terminal is locked.".to_owned()
         }
         Act::Protect(Protect::Set { .. }) => {
