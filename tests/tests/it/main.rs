@@ -10,6 +10,7 @@ mod holds;
 mod install;
 mod limits;
 mod modes;
+mod operator;
 mod others;
 mod restart;
 mod subagents;
