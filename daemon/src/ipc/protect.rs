@@ -135,7 +135,11 @@ pub fn follow(service: &Service, peer: Peer, act: &Act) -> Option<String> {
                  Then set a new one with `bursar operator set`."
             )
         }
-        Act::AcceptConfig { .. } => accepted(&mut service.settings()),
+        Act::AcceptConfig { policy, .. } => {
+            // The same act again, under its old id, has put nothing in force.
+            let is_in_force = service.host.look(|state| state.policy == **policy);
+            if is_in_force { accepted(&mut service.settings()) } else { NOTHING_WAITED.to_owned() }
+        }
         Act::Extend { .. }
         | Act::Finish(_)
         | Act::Decline(_)
@@ -146,6 +150,8 @@ pub fn follow(service: &Service, peer: Peer, act: &Act) -> Option<String> {
     })
 }
 
+const NOTHING_WAITED: &str = "Nothing waited to be accepted.";
+
 fn accepted(settings: &mut InForce) -> String {
     let taken: Vec<String> = settings
         .pending()
@@ -154,7 +160,7 @@ fn accepted(settings: &mut InForce) -> String {
         .collect();
     *settings = settings.accepted();
     match taken.as_slice() {
-        [] => "Nothing waited to be accepted.".to_owned(),
+        [] => NOTHING_WAITED.to_owned(),
         taken => format!("In force now: {}.", taken.join(", ")),
     }
 }

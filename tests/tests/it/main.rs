@@ -4,6 +4,7 @@ mod away;
 mod commands;
 mod common;
 mod counting;
+mod fail_closed;
 mod harness;
 mod harness_terminal;
 mod holds;

@@ -11,9 +11,8 @@ use bursar_tests::reply::{ActRecord, Audit};
 use bursar_tests::terminal::Terminal;
 use bursar_tests::wait;
 use bursar_tests::world::World;
-use serde_json::json;
 
-use crate::common::{SOON, bare, thousand};
+use crate::common::{SOON, bare, payload, thousand};
 
 const PASSPHRASE: &str = "correct horse";
 const ID: &str = "session:s1";
@@ -34,12 +33,6 @@ fn protected<'a>(world: &'a World, config: &[(&str, &str)]) -> (Bursar<'a>, Term
     assert!(!terminal.screen().contains(PASSPHRASE), "{}", terminal.screen());
     assert_eq!(bursar.status().operator, "passphrase");
     (bursar, terminal)
-}
-
-fn payload(session: &str, event: &str) -> Vec<u8> {
-    json!({ "session_id": session, "hook_event_name": event, "tool_name": "Bash", "tool_input": {} })
-        .to_string()
-        .into_bytes()
 }
 
 /// A session whose budget is shut: by anybody, since that is open to all.
@@ -369,48 +362,4 @@ fn uninstalling_takes_neither_daemon_nor_passphrase() {
     assert_eq!(fs::read(world.settings()).expect("settings"), before);
     bursar.start();
     assert_eq!(bursar.status().operator, "passphrase", "the protection went with the hooks");
-}
-
-#[test]
-fn fail_closed_says_the_way_out_first_and_stops_what_meets_no_daemon() {
-    let world = bare();
-    let mut bursar = Bursar::new(&world, &[]);
-    let said = bursar.install_with(&["--unprotected", "--fail-closed"]).stdout;
-    let (out, done) = (said.find("`bursar uninstall`"), said.find("Claude Code asks Bursar now"));
-    assert!(out.is_some() && out < done, "{said}");
-    assert!(said.contains(&format!("\"hooks\" in {}", world.settings().display())), "{said}");
-    let text = || fs::read_to_string(world.settings()).expect("settings");
-    assert_eq!(text().matches("\"onFailure\": \"block\"").count(), 3, "{}", text());
-    for (event, word) in
-        [("PreToolUse", "\"continue\":false"), ("UserPromptSubmit", "\"decision\":\"block\"")]
-    {
-        let answer = bursar.hook(event, &payload("s1", event));
-        assert_eq!(answer.code, Some(0), "{event}: {answer:?}");
-        assert!(answer.stdout.contains(word) && answer.stdout.contains("fail-closed"), "{event}: {answer:?}");
-        assert!(answer.stdout.contains("`bursar daemon --detach`"), "{event}: {answer:?}");
-    }
-    bursar.start();
-    assert_eq!(bursar.hook("PreToolUse", &payload("s1", "PreToolUse")).stdout, "");
-    assert_eq!(bursar.status().failed_open, 0);
-    bursar.kill();
-    bursar.install();
-    assert!(!text().contains("onFailure") && !text().contains("--fail-closed"), "{}", text());
-    assert_eq!(bursar.hook("PreToolUse", &payload("s1", "PreToolUse")).stdout, "");
-}
-
-#[test]
-fn an_old_client_is_not_told_to_block() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let world = bare();
-    let before = fs::read(world.settings()).expect("settings");
-    let claude = world.bin().join("claude");
-    fs::remove_file(&claude).expect("the link to the client");
-    fs::write(&claude, "#!/bin/sh\necho '2.1.294 (Claude Code)'\n").expect("an old client");
-    fs::set_permissions(&claude, fs::Permissions::from_mode(0o755)).expect("it can run");
-    let bursar = Bursar::new(&world, &[]);
-    let settings = world.settings().display().to_string();
-    let refused = bursar.run(&["install", "--settings", &settings, "--fail-closed"]);
-    assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(refused.stderr.contains("needs Claude Code 2.1.295 or later"), "{refused:?}");
-    assert_eq!(fs::read(world.settings()).expect("settings"), before);
 }
