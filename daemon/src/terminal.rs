@@ -74,7 +74,21 @@ fn fields(pid: u32) -> Option<[String; 4]> {
 
 #[cfg(test)]
 mod tests {
-    use super::seat_of;
+    use super::{Terminal, seat_of};
+
+    #[test]
+    fn a_terminal_has_the_name_that_people_know() {
+        for (device, name) in [
+            ("34816", "pts/0"),
+            ("34823", "pts/7"),
+            ("35072", "pts/256"),
+            ("1025", "tty1"),
+            ("ttys003", "ttys003"),
+        ] {
+            let terminal = Terminal { uid: 0, device: device.to_owned(), session: "1".to_owned() };
+            assert_eq!(terminal.name(), name);
+        }
+    }
 
     #[test]
     fn a_process_that_is_not_there_stands_nowhere() {
