@@ -114,6 +114,8 @@ fn at_a_terminal_the_passphrase_is_asked_for_and_unlocks_this_one_alone() {
     other.says(EXTEND, "Operator passphrase:");
     other.press("C-c");
     other.wait_for("Nothing was done.", SOON);
+    // What is typed is seen again.
+    other.says("true visible", "true visible");
     own.says(&format!("setsid -w {EXTEND}"), "Refused: only the operator may raise a limit.");
     own.says(&format!("{EXTEND} &"), "Refused: it runs in the background");
     assert_eq!(status_of(&bursar), "paused");
@@ -121,7 +123,6 @@ fn at_a_terminal_the_passphrase_is_asked_for_and_unlocks_this_one_alone() {
     own.says(EXTEND, "Operator passphrase:");
     own.press("C-c");
     own.wait_for("Nothing was done.", SOON);
-    // A restarted daemon has nothing unlocked either, and knows the passphrase.
     unlock(&own, EXTEND, "session:s1 is active");
 }
 

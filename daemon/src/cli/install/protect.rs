@@ -49,6 +49,8 @@ fn hand_over(paths: &Paths, handover: &Handover) -> Result<(), Failure> {
     files::write_private(&handover::path(&paths.state), &record.to_string()).map_err(failed)
 }
 
+const NO_DAEMON: &str = "No daemon serves there yet: sessions run uncounted until `bursar daemon --detach`.";
+
 /// What is true now, and what to do about it.
 pub(super) fn say(paths: &Paths, output: &Output) {
     let serving = client::query::<StatusView>(paths, Query::Status).ok().map(|(status, _)| status.operator);
@@ -60,6 +62,11 @@ pub(super) fn say(paths: &Paths, output: &Output) {
             Handover::Passphrase { .. } => "passphrase".to_owned(),
         })
     });
+    if serving.is_none() && level.is_some() && paths.database().exists() {
+        output.line("The daemon takes that protection over when it starts, unless there is one already: then install again while it serves.");
+        output.line(NO_DAEMON);
+        return;
+    }
     match level.as_deref() {
         Some("unprotected") => output.line(
             "Unprotected: anything that you run, your agents too, may approve more tokens. An agent's own shell is refused, which slows it down and no more.",
@@ -74,9 +81,6 @@ pub(super) fn say(paths: &Paths, output: &Output) {
         ),
     }
     if serving.is_none() {
-        if handed.exists() && paths.database().exists() {
-            output.line("The daemon takes that over when it starts, unless it is protected already: then install again while it serves.");
-        }
-        output.line("No daemon serves there yet: sessions run uncounted until `bursar daemon --detach`.");
+        output.line(NO_DAEMON);
     }
 }
