@@ -1,11 +1,12 @@
 //! The daemon's life: lock, load, catch up, serve, end. What it builds, in order, is what it takes down in reverse.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bursar_engine::command::Command;
@@ -20,8 +21,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::bus::Bus;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, InForce};
 use crate::folder::{FolderError, private_folder};
+use crate::guard::Guard;
 use crate::host::Host;
 use crate::ipc::listener::{self, ListenError};
 use crate::markers::{self, Markers};
@@ -29,7 +31,7 @@ use crate::serve::{Service, VerdictLog};
 use crate::spool;
 use crate::store::{Store, StoreError, Writer};
 use crate::tailer::Tailer;
-use crate::{guardrails, journal, keeper};
+use crate::{guardrails, handover, journal, keeper};
 
 /// How long held hooks may take to come back after a restart: the client tries for 30 s.
 const HOLDS_COME_BACK: Duration = Duration::from_secs(35);
@@ -120,7 +122,10 @@ async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
     let _lock = lock(&paths)?;
     let store = Store::open(&paths.database())?;
     let reader = store.reader()?;
-    let state = store.load(config.policy)?;
+    let kept = store.settings()?;
+    let in_force = InForce::new(config, kept.as_ref());
+    let retention_days = in_force.config.retention_days;
+    let state = store.load(in_force.config.policy.clone())?;
     let high_water = state.sessions.values().map(|s| s.last_seen).max().unwrap_or(Timestamp(0));
     let resumable: Vec<HoldId> = state.waiting().map(|h| h.id).collect();
     let markers = Markers::new(paths.state.clone());
@@ -128,10 +133,12 @@ async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
     markers.restore(&standing).map_err(io("cannot restore the markers of paused sessions"))?;
     let bus = Bus::default();
     let journal = bus.subscribe();
-    let view = config.guardrails_view.clone().map(|folder| (bus.subscribe(), folder));
+    let view = in_force.config.guardrails_view.clone().map(|folder| (bus.subscribe(), folder));
     let writer = Writer::spawn(store, bus);
     let clock = Clock::start(high_water);
     let host = Arc::new(Host::new(state, clock, writer, reader, markers));
+    record_settings(&host, &in_force, kept.as_ref()).await;
+    handover::take(&host, &paths.state).await;
     // What is not enforced any more holds nobody.
     host.tell(&Command::Tick).await;
     let tailer = Arc::new(Tailer::new(Arc::clone(&host)));
@@ -143,7 +150,8 @@ async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
         host: Arc::clone(&host),
         tailer: Arc::clone(&tailer),
         paths: paths.clone(),
-        settings: config.settings,
+        settings: Mutex::new(in_force),
+        guard: Guard::default(),
         since: clock.now().to_string(),
         verdicts: VerdictLog::default(),
     });
@@ -158,7 +166,7 @@ async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
     if let Some((feed, folder)) = view {
         tokio::spawn(guardrails::run(feed, Arc::clone(&host), folder));
     }
-    let tidying = tokio::spawn(keeper::tidy(Arc::clone(&host), paths.database(), config.retention_days));
+    let tidying = tokio::spawn(keeper::tidy(Arc::clone(&host), paths.database(), retention_days));
     let watching = tokio::spawn(keeper::watch_clients(Arc::clone(&host)));
     tokio::spawn(give_up_holds(Arc::clone(&host), resumable));
 
@@ -176,6 +184,24 @@ async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
     let _ = fs::remove_file(&paths.socket);
     tokio::task::block_in_place(|| host.writer().close());
     Ok(())
+}
+
+/// What the daemon serves with is what it is held to at its next start.
+async fn record_settings(host: &Host, in_force: &InForce, kept: Option<&BTreeMap<String, String>>) {
+    for setting in in_force.pending() {
+        let asked = setting.pending.map(|p| p.value).unwrap_or_default();
+        tracing::warn!(
+            setting = setting.name,
+            in_force = setting.value,
+            asked,
+            "the stricter value of the last run is kept; `bursar config accept` takes the other"
+        );
+    }
+    let settings = in_force.values();
+    if kept != Some(&settings) {
+        let policy = Box::new(in_force.config.policy.clone());
+        host.tell(&Command::Configured { policy, settings }).await;
+    }
 }
 
 fn lock(paths: &Paths) -> Result<File, AppError> {

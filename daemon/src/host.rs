@@ -11,6 +11,7 @@ use std::time::Duration;
 use bursar_engine::circuit::Circuit;
 use bursar_engine::command::Command;
 use bursar_engine::decide::{Reply, decide, released};
+use bursar_engine::event::OperatorRecord;
 use bursar_engine::hold::Hold;
 use bursar_engine::ids::{AgentKey, HoldId, SessionId};
 use bursar_engine::row::FileProgress;
@@ -210,7 +211,10 @@ impl Host {
                 | Event::RolledUp { .. }
                 | Event::Forgotten(_)
                 | Event::TaskForgotten(_)
-                | Event::HistoryEnded { .. } => {}
+                | Event::HistoryEnded { .. }
+                | Event::Protection(_) => {}
+                // Other thresholds or another mode: any session's marker may have to come or go.
+                Event::Configured { .. } => decided.marks.extend(state.sessions.keys().cloned()),
             }
             durable |= event.is_durable();
             state.evolve(event);
@@ -278,6 +282,14 @@ impl Host {
 
     fn waiters(&self) -> MutexGuard<'_, HashMap<HoldId, oneshot::Sender<Verdict>>> {
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest acts of operators, as they stand in the audit.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn acts(&self, limit: u32) -> Result<Vec<OperatorRecord>, StoreError> {
+        tokio::task::block_in_place(|| self.reader.lock().unwrap_or_else(PoisonError::into_inner).acts(limit))
     }
 
     /// How far a file has been read.

@@ -42,7 +42,9 @@ fn note(service: &Service, event: &Event) {
         | Event::RolledUp { .. }
         | Event::Forgotten(_)
         | Event::TaskForgotten(_)
-        | Event::HistoryEnded { .. } => {}
+        | Event::HistoryEnded { .. }
+        | Event::Protection(_)
+        | Event::Configured { .. } => {}
     }
 }
 

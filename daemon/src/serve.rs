@@ -1,13 +1,15 @@
 //! What a connection needs of the daemon.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bursar_protocol::paths::Paths;
 
+use crate::config::InForce;
+use crate::guard::Guard;
 use crate::host::Host;
 use crate::tailer::Tailer;
-use crate::view::{SettingView, VerdictView};
+use crate::view::VerdictView;
 
 /// How many verdicts are remembered for `bursar hooks`.
 const REMEMBERED_VERDICTS: usize = 1_000;
@@ -21,12 +23,21 @@ pub struct Service {
     pub tailer: Arc<Tailer>,
     /// Where things are.
     pub paths: Paths,
-    /// Every setting and where it comes from.
-    pub settings: Vec<SettingView>,
+    /// The settings in force, and those that wait.
+    pub settings: Mutex<InForce>,
+    /// Who is unlocked.
+    pub guard: Guard,
     /// Since when it serves, RFC 3339.
     pub since: String,
     /// The last verdicts.
     pub verdicts: VerdictLog,
+}
+
+impl Service {
+    /// The settings. Keep it short.
+    pub fn settings(&self) -> MutexGuard<'_, InForce> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The last verdicts, oldest first, for people who ask why. Not kept over a restart.

@@ -153,7 +153,19 @@ pub struct SettingView {
     pub name: String,
     /// Its value, as it would be written.
     pub value: String,
-    /// `default`, `environment` or a file's path.
+    /// `default`, `environment`, a file's path, or `last run` where a stricter value was kept.
+    pub source: String,
+    /// The looser value that waits for `bursar config accept`.
+    #[serde(default)]
+    pub pending: Option<PendingView>,
+}
+
+/// A value that is looser than the one in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingView {
+    /// The value, as it would be written.
+    pub value: String,
+    /// Where it comes from.
     pub source: String,
 }
 
@@ -170,8 +182,12 @@ pub struct StatusView {
     pub since: String,
     /// `enforce`, `observe` or `disabled`.
     pub mode: String,
-    /// Who may raise a limit: `locked` (nobody yet) or `unprotected` (anything that this user runs).
+    /// Who may raise a limit: `locked` (nobody yet), `passphrase` (who knows it) or `unprotected` (anything that this
+    /// user runs).
     pub operator: String,
+    /// When a passphrase that was said to be forgotten is void, RFC 3339 in UTC.
+    #[serde(default)]
+    pub operator_reset_at: Option<String>,
     /// The state folder.
     pub state: String,
     /// The socket.
@@ -272,3 +288,32 @@ list!(
     /// `bursar hooks --json`.
     VerdictList, verdicts, VerdictView
 );
+list!(
+    /// `bursar config show --json`.
+    SettingList, settings, SettingView
+);
+list!(
+    /// `bursar audit --json`.
+    AuditList, acts, AuditView
+);
+
+/// One act of an operator, done or refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditView {
+    /// When, RFC 3339 in UTC.
+    pub at: String,
+    /// Who: user, process and terminal.
+    pub who: String,
+    /// What, in one word.
+    pub act: String,
+    /// On what.
+    pub target: String,
+    /// Tokens added.
+    pub tokens: u64,
+    /// Micro-dollars added.
+    pub micro_usd: u64,
+    /// Why, in the human's words.
+    pub reason: String,
+    /// Why it was refused, if it was.
+    pub refused: Option<String>,
+}

@@ -6,6 +6,7 @@ use bursar_engine::State;
 use bursar_engine::alert::{Alert, AlertType};
 use bursar_engine::budget::Budget;
 use bursar_engine::circuit::Circuit;
+use bursar_engine::event::OperatorRecord;
 use bursar_engine::hold::{Hold, HoldEnd};
 use bursar_engine::ids::{AgentKey, BudgetId, SessionId};
 use bursar_engine::policy::OnPause;
@@ -15,7 +16,7 @@ use bursar_engine::time::Timestamp;
 use bursar_engine::usage::{Totals, Usage};
 use bursar_protocol::answer::{self, Figures};
 
-use crate::view::{AgentView, HoldView, ModelView, SessionView, UsageView};
+use crate::view::{AgentView, AuditView, HoldView, ModelView, SessionView, UsageView};
 
 /// A budget.
 pub fn budget(state: &State, budget: &Budget) -> BudgetState {
@@ -195,6 +196,20 @@ pub fn alerts(state: &State, all: bool) -> Vec<BudgetAlert> {
     state.alerts.values().rev().filter(|a| all || !a.acknowledged).map(|a| alert(state, a)).collect()
 }
 
+/// An act, as the audit has it.
+pub fn act(record: OperatorRecord) -> AuditView {
+    AuditView {
+        at: record.at.to_string(),
+        who: record.who,
+        act: record.act,
+        target: record.target,
+        tokens: record.tokens,
+        micro_usd: record.micro_usd,
+        reason: record.reason,
+        refused: record.refused,
+    }
+}
+
 /// An alert.
 pub fn alert(state: &State, alert: &Alert) -> BudgetAlert {
     let holds = state.policy.enforces() && state.policy.on_pause == OnPause::Hold;
@@ -222,6 +237,7 @@ pub fn alert(state: &State, alert: &Alert) -> BudgetAlert {
             (AlertType::BudgetExhausted | AlertType::CircuitTripped, _) if holds => answer::held(&figures),
             (AlertType::BudgetExhausted | AlertType::CircuitTripped, _) => answer::reached(&figures),
             (AlertType::TooManyUnattended, None) => answer::shut(&figures, answer::Why::TooManyUnattended),
+            (AlertType::PassphraseReset, _) => answer::PASSPHRASE_RESET.to_owned(),
         },
         utilization: alert.utilization,
         timestamp: alert.timestamp.to_string(),

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use bursar::store::{Reader, Store, StoreError};
@@ -12,6 +13,7 @@ use bursar_engine::command::{Act, Amount, Call, Command, Operator, Outcome};
 use bursar_engine::ids::{AlertId, HoldId};
 use bursar_engine::policy::{CircuitPolicy, Limit, Policy, Profile};
 use bursar_engine::print;
+use bursar_engine::protection::{PassphraseHash, Protect};
 use bursar_engine::table::HookEvent;
 use bursar_engine::time::Timestamp;
 use proptest::prelude::*;
@@ -46,6 +48,16 @@ fn made(n: u8) -> Call {
     }
 }
 
+fn protect() -> impl Strategy<Value = Protect> {
+    let set = prop::sample::select(vec!["one", "two"]).prop_map(|hash| {
+        let hash = PassphraseHash(hash.to_owned());
+        Protect::Set { replaces: Some(hash.clone()), hash }
+    });
+    let others =
+        prop::sample::select(vec![Protect::Unlock, Protect::Lock, Protect::Unprotect, Protect::Reset]);
+    prop_oneof![set, others]
+}
+
 /// Anything that can happen to two sessions.
 fn command() -> impl Strategy<Value = Command> {
     let id = prop::sample::select(vec!["s1", "s2"]);
@@ -71,6 +83,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => Just(operator("seen".to_owned(), Act::AcknowledgeAlert(None))),
         1 => any::<u16>().prop_map(|n| operator(format!("r{n}"), Act::Acknowledge(None))),
         1 => (1..5_u64).prop_map(|n| Command::HoldLost(HoldId(n))),
+        1 => (any::<u16>(), protect()).prop_map(|(n, protect)| operator(format!("p{n}"), Act::Protect(protect))),
         1 => Just(Command::Tick),
         1 => id.prop_map(|id| Command::ClientGone(session(id))),
     ]
@@ -99,6 +112,29 @@ proptest! {
         prop_assert_eq!(whole(&after), whole(&state));
         prop_assert_eq!(Reader::open(&path).unwrap().broken_audit_link().unwrap(), None);
     }
+}
+
+#[test]
+fn the_settings_of_the_last_run_are_kept_and_the_audit_reads_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bursar.db");
+    let mut store = Store::open(&path).unwrap();
+    assert_eq!(store.settings().unwrap(), None);
+    let mut state = State::new(policy());
+    for value in ["1", "2"] {
+        let settings = BTreeMap::from([("A_SETTING".to_owned(), value.to_owned())]);
+        let configured = Command::Configured { policy: Box::new(policy()), settings: settings.clone() };
+        store.commit(&apply(&mut state, &configured, 5), true).unwrap();
+        assert_eq!(Store::open(&path).unwrap().settings().unwrap(), Some(settings));
+    }
+    for (id, protect) in [("r1", Protect::Unprotect), ("r2", Protect::Reset)] {
+        let command = operator(id.to_owned(), Act::Protect(protect));
+        store.commit(&apply(&mut state, &command, 5), true).unwrap();
+    }
+    let acts = store.reader().unwrap().acts(9).unwrap();
+    let acts: Vec<_> = acts.iter().map(|a| (a.act.as_str(), a.refused.is_some())).collect();
+    assert_eq!(acts, [("reset_passphrase", true), ("unprotect", false)]);
+    assert_eq!(store.reader().unwrap().acts(1).unwrap().len(), 1);
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use bursar_protocol::answer::{AWAY_AND_SHUT, AWAY_AT_START, Answer, Say, answer as worded};
+use bursar_protocol::answer::{
+    AWAY_AND_FAIL_CLOSED, AWAY_AND_SHUT, AWAY_AT_START, Answer, Say, answer as worded,
+};
 use bursar_protocol::cut;
 use bursar_protocol::hook_input::{Event, HookInput};
 use bursar_protocol::marker::{self, Marker};
@@ -24,7 +26,8 @@ pub(crate) fn answer(args: &Args, payload: &[u8], why: Away) -> Answer {
         return Answer::default();
     };
     let say = match shut(args, &input) {
-        true => say_where_shut(input.event),
+        true => say_where_shut(input.event, AWAY_AND_SHUT),
+        false if args.fail_closed => say_where_shut(input.event, AWAY_AND_FAIL_CLOSED),
         false if input.event == Event::SessionStart => Say::Tell(AWAY_AT_START),
         false => Say::Allow,
     };
@@ -51,14 +54,12 @@ fn text_of(path: &Path) -> io::Result<String> {
     io::read_to_string(file)
 }
 
-fn say_where_shut(event: Event) -> Say<'static> {
+fn say_where_shut(event: Event, why: &'static str) -> Say<'static> {
     match event {
-        Event::PreToolUse | Event::PostToolBatch | Event::Stop | Event::SubagentStop => {
-            Say::Stop(AWAY_AND_SHUT)
-        }
-        Event::UserPromptSubmit => Say::Refuse(AWAY_AND_SHUT),
-        Event::PreCompact => Say::Deny(AWAY_AND_SHUT),
-        Event::SessionStart => Say::Tell(AWAY_AND_SHUT),
+        Event::PreToolUse | Event::PostToolBatch | Event::Stop | Event::SubagentStop => Say::Stop(why),
+        Event::UserPromptSubmit => Say::Refuse(why),
+        Event::PreCompact => Say::Deny(why),
+        Event::SessionStart => Say::Tell(why),
         Event::SessionEnd
         | Event::PostToolUse
         | Event::PostToolUseFailure

@@ -12,14 +12,16 @@ pub(crate) struct Args {
     pub(crate) event: Option<String>,
     /// The hook's time limit in seconds.
     pub(crate) timeout_s: Option<u32>,
+    /// Without the daemon nothing goes on.
+    pub(crate) fail_closed: bool,
     socket: Option<PathBuf>,
     state: Option<PathBuf>,
 }
 
 impl Args {
-    /// Reads `[EVENT] [--socket PATH] [--state DIR] [--timeout SECONDS]`.
+    /// Reads `[EVENT] [--socket PATH] [--state DIR] [--timeout SECONDS] [--fail-closed]`.
     pub(crate) fn from_command_line(args: impl Iterator<Item = OsString>) -> Self {
-        let mut parsed = Self { event: None, timeout_s: None, socket: None, state: None };
+        let mut parsed = Self { event: None, timeout_s: None, fail_closed: false, socket: None, state: None };
         let mut args = args.skip(1);
         while let Some(arg) = args.next() {
             match arg.to_str() {
@@ -28,6 +30,7 @@ impl Args {
                 Some("--timeout") => {
                     parsed.timeout_s = args.next().and_then(|n| n.to_str()?.parse().ok());
                 }
+                Some("--fail-closed") => parsed.fail_closed = true,
                 Some(other) if !other.starts_with('-') && parsed.event.is_none() => {
                     parsed.event = Some(other.to_owned());
                 }
@@ -71,11 +74,23 @@ mod tests {
 
     #[test]
     fn reads_what_install_writes_and_passes_over_the_rest() {
-        let line =
-            ["hook", "--new", "PreToolUse", "--socket", "/s", "--state", "/d", "--timeout", "60", "--x", "y"];
+        let line = [
+            "hook",
+            "--new",
+            "PreToolUse",
+            "--socket",
+            "/s",
+            "--state",
+            "/d",
+            "--timeout",
+            "60",
+            "--fail-closed",
+            "--x",
+            "y",
+        ];
         let args = Args::from_command_line(line.into_iter().map(Into::into));
         assert_eq!(args.event.as_deref(), Some("PreToolUse"));
-        assert_eq!(args.timeout_s, Some(60));
+        assert_eq!((args.timeout_s, args.fail_closed), (Some(60), true));
         assert_eq!(args.socket().and_then(|p| p.to_str().map(str::to_owned)).as_deref(), Some("/s"));
         assert_eq!(args.state().and_then(|p| p.to_str().map(str::to_owned)).as_deref(), Some("/d"));
     }

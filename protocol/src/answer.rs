@@ -235,6 +235,12 @@ pub const AWAY_AT_START: &str = "Bursar does not answer: this session is neither
 /// What is said where a session was paused and the daemon is away.
 pub const AWAY_AND_SHUT: &str = "Bursar does not answer and this session is paused. See that it runs (`bursar daemon --detach`), then approve with `bursar extend`.";
 
+/// The alert's sentence when the passphrase was said to be forgotten.
+pub const PASSPHRASE_RESET: &str = "The operator's passphrase was said to be forgotten: ten minutes after this it is void, and anybody at a terminal may set a new one. If it was not you, type it at a terminal with `bursar operator unlock`, which cancels the reset.";
+
+/// What is said while the daemon is away where the installation is fail-closed.
+pub const AWAY_AND_FAIL_CLOSED: &str = "Bursar does not answer, and this installation is fail-closed: nothing goes on without it. Start it with `bursar daemon --detach`, or get out with `bursar uninstall`.";
+
 /// The answer to a hook that takes up a hold which no store knows: its state was wiped, and a human goes on. Which event
 /// it was is not known either: `decision` keeps a call from running and a prompt from being sent, and means nothing to the
 /// others.

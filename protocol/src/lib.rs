@@ -15,6 +15,7 @@ mod json;
 pub mod marker;
 pub mod message;
 pub mod paths;
+pub mod secret;
 
 pub use error::ProtocolError;
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::secret::Secret;
+
 /// What a hook client or a command says to the daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToDaemon {
@@ -187,6 +189,26 @@ pub enum OperatorAct {
         /// Its name.
         task: String,
     },
+    /// Unlocks the caller's terminal for some minutes.
+    Unlock {
+        /// The operator's passphrase.
+        passphrase: Secret,
+    },
+    /// Ends the unlock of the caller's terminal.
+    Lock,
+    /// Sets the operator's passphrase.
+    SetPassphrase {
+        /// The one that it takes the place of; none where there is none.
+        old: Option<Secret>,
+        /// The new one.
+        new: Secret,
+    },
+    /// Lets anything that this user runs act: no passphrase is asked for any more.
+    Unprotect,
+    /// Says that the passphrase is forgotten.
+    ResetPassphrase,
+    /// Takes the settings that are looser than those in force.
+    AcceptConfig,
 }
 
 /// How much an extension adds.
@@ -246,6 +268,13 @@ pub enum Query {
     Circuit {
         /// The id.
         id: String,
+    },
+    /// Every setting: what is in force, where it comes from, and what waits to be accepted.
+    Config,
+    /// The newest acts of operators, done or refused.
+    Audit {
+        /// How many at most.
+        limit: u32,
     },
 }
 

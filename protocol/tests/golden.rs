@@ -12,6 +12,7 @@ use bursar_protocol::frame::{HEADER_BYTES, Header};
 use bursar_protocol::message::{
     Amount, Cut, FromDaemon, HookFrame, OperatorAct, OperatorFrame, Query, ToDaemon,
 };
+use bursar_protocol::secret::Secret;
 use bursar_protocol::{MIN_VERSION, VERSION, codec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -181,8 +182,22 @@ fn acts() -> Cases<OperatorAct> {
             },
         ),
         ("end_task", OperatorAct::EndTask { task: "checkout".to_owned() }),
+        ("unlock", OperatorAct::Unlock { passphrase: secret("correct horse") }),
+        ("lock", OperatorAct::Lock),
+        ("set_passphrase", OperatorAct::SetPassphrase { old: None, new: secret("correct horse") }),
+        (
+            "change_passphrase",
+            OperatorAct::SetPassphrase { old: Some(secret("battery")), new: secret("correct horse") },
+        ),
+        ("unprotect", OperatorAct::Unprotect),
+        ("reset_passphrase", OperatorAct::ResetPassphrase),
+        ("accept_config", OperatorAct::AcceptConfig),
     ]);
     acts
+}
+
+fn secret(text: &str) -> Secret {
+    Secret::new(text.to_owned())
 }
 
 fn queries() -> Cases<Query> {
@@ -199,6 +214,8 @@ fn queries() -> Cases<Query> {
         ("hooks", Query::Hooks { limit: 20 }),
         ("circuits", Query::Circuits),
         ("circuit", Query::Circuit { id: "agent:a1".to_owned() }),
+        ("config", Query::Config),
+        ("audit", Query::Audit { limit: 20 }),
     ]
 }
 
@@ -261,6 +278,14 @@ fn every_variant_has_frozen_bytes() {
     check_all_variants(values(amounts()));
     check_all_variants(values(queries()));
     check_all_variants(values(cuts()));
+}
+
+#[test]
+fn a_passphrase_is_not_shown() {
+    for (name, message) in to_daemon() {
+        let shown = format!("{message:?}");
+        assert!(!shown.contains("correct horse") && !shown.contains("battery"), "{name}: {shown}");
+    }
 }
 
 #[test]

@@ -351,6 +351,27 @@ impl<'a> Bursar<'a> {
         self.json(&["hooks"])
     }
 
+    /// The world that it serves.
+    pub fn world(&self) -> &'a World {
+        self.world
+    }
+
+    /// What its commands find in their environment, besides the world's.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let home = self.world.bursar_home().display().to_string();
+        let mut path = self.binaries.display().to_string();
+        if let Some((_, world)) = self.world.environment().into_iter().find(|(key, _)| key == "PATH") {
+            path = format!("{path}:{}", world.display());
+        }
+        let own = [("BURSAR_HOME".to_owned(), home), ("PATH".to_owned(), path)];
+        own.into_iter().chain(self.config.iter().cloned()).collect()
+    }
+
+    /// Other settings, for the next start and the next command.
+    pub fn configure(&mut self, config: &[(&str, &str)]) {
+        self.config = config.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+    }
+
     fn command(&self, args: &[&str]) -> std::process::Command {
         let mut command = self.world.command(self.binaries.join("bursar"));
         command.env("BURSAR_HOME", self.world.bursar_home()).envs(self.config.iter().cloned()).args(args);

@@ -52,6 +52,46 @@ pub struct Status {
     pub transcript_late: u64,
 }
 
+/// `bursar audit`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Audit {
+    /// The acts, newest first.
+    pub acts: Vec<ActRecord>,
+}
+
+/// One act of an operator.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ActRecord {
+    /// Who.
+    pub who: String,
+    /// What, in one word.
+    pub act: String,
+    /// On what.
+    pub target: String,
+    /// Why it was refused, if it was.
+    pub refused: Option<String>,
+}
+
+/// `bursar config show`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct SettingsShown {
+    /// Every setting.
+    pub settings: Vec<Setting>,
+}
+
+/// One setting.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Setting {
+    /// Its name.
+    pub name: String,
+    /// Its value in force.
+    pub value: String,
+    /// Where that comes from.
+    pub source: String,
+    /// What waits to be accepted.
+    pub pending: Option<serde_json::Value>,
+}
+
 /// `bursar sessions`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Sessions {

@@ -1,4 +1,4 @@
-//! The real client in a real terminal: tmux with a socket of its own.
+//! The real client, or a shell, in a real terminal: tmux with a socket of its own.
 
 use std::fs;
 use std::process::Command;
@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::api::ScriptedApi;
 use crate::client::{binary, client_environment};
+use crate::daemon::Bursar;
 use crate::process::{Running, is_alive, kill_group};
 use crate::wait;
 use crate::world::World;
@@ -16,12 +17,13 @@ use crate::world::World;
 const TMUX_LIMIT: Duration = Duration::from_secs(10);
 const START_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
-const NAME: &str = "client";
+const CLIENT: &str = "client";
 
-/// A client in a terminal of its own; ended when dropped.
+/// A client, or a shell, in a terminal of its own; ended when dropped.
 #[derive(Debug)]
 pub struct Terminal<'a> {
     world: &'a World,
+    name: &'static str,
     pane_pid: u32,
 }
 
@@ -30,41 +32,71 @@ impl<'a> Terminal<'a> {
     #[track_caller]
     pub fn start(world: &'a World, api: &ScriptedApi, args: &[&str]) -> Self {
         settle_home(world);
+        let environment = client_environment(api).map(|(key, value)| (key.to_owned(), value));
+        let mut command = vec![binary().display().to_string()];
+        command.extend(["--settings".to_owned(), world.settings().display().to_string()]);
+        command.extend(args.iter().map(|&arg| arg.to_owned()));
+        let terminal = Self::open(world, CLIENT, &environment, &command);
+        terminal.wait_for("❯", START_LIMIT);
+        terminal
+    }
+
+    /// A person's shell in a terminal that has this name, `bursar` among its commands.
+    #[track_caller]
+    pub fn shell(bursar: &Bursar<'a>, name: &'static str) -> Self {
+        let mut environment = bursar.environment();
+        environment.push(("PS1".to_owned(), "> ".to_owned()));
+        let terminal = Self::open(bursar.world(), name, &environment, &["/bin/sh".to_owned()]);
+        terminal.wait_for(">", START_LIMIT);
+        terminal
+    }
+
+    #[track_caller]
+    fn open(
+        world: &'a World,
+        name: &'static str,
+        environment: &[(String, String)],
+        program: &[String],
+    ) -> Self {
         let mut command = vec!["env".to_owned(), "-i".to_owned()];
         for (key, value) in world.environment() {
             command.push(format!("{}={}", key.display(), value.display()));
         }
-        command.extend(client_environment(api).map(|(key, value)| format!("{key}={value}")));
+        command.extend(environment.iter().map(|(key, value)| format!("{key}={value}")));
         command.push("TERM=xterm-256color".to_owned());
-        command.push(binary().display().to_string());
-        command.extend(["--settings".to_owned(), world.settings().display().to_string()]);
-        command.extend(args.iter().map(|&arg| arg.to_owned()));
+        command.extend(program.iter().cloned());
         let project = world.project().display().to_string();
-        let mut start = vec!["new-session", "-d", "-s", NAME, "-x", "160", "-y", "50", "-c", &project, "--"];
+        let mut start = vec!["new-session", "-d", "-s", name, "-x", "160", "-y", "50", "-c", &project, "--"];
         start.extend(command.iter().map(String::as_str));
-        tmux(world, &start);
-        let pid = tmux(world, &["list-panes", "-t", NAME, "-F", "#{pane_pid}"]);
+        tmux(world, name, &start);
+        let pid = tmux(world, name, &["list-panes", "-t", name, "-F", "#{pane_pid}"]);
         let pane_pid = pid.trim().parse().expect("tmux names the pane's process");
-        let terminal = Self { world, pane_pid };
-        terminal.wait_for("❯", START_LIMIT);
-        terminal
+        Self { world, name, pane_pid }
+    }
+
+    /// Runs a command on an empty screen, and waits until it says this.
+    #[track_caller]
+    pub fn says(&self, command: &str, text: &str) {
+        tmux(self.world, self.name, &["send-keys", "-t", self.name, "-R"]);
+        self.type_line(command);
+        self.wait_for(text, START_LIMIT);
     }
 
     /// Closes it as a person closes a window: the client is told, and ends by itself.
     #[track_caller]
     pub fn close(self) {
-        tmux(self.world, &["kill-server"]);
+        tmux(self.world, self.name, &["kill-server"]);
         wait::until_true("the client's end", TMUX_LIMIT, || !is_alive(self.pane_pid));
     }
 
     /// What stands on the screen.
     pub fn screen(&self) -> String {
-        tmux(self.world, &["capture-pane", "-p", "-t", NAME])
+        tmux(self.world, self.name, &["capture-pane", "-p", "-J", "-t", self.name])
     }
 
     /// Types a line and sends it off.
     pub fn type_line(&self, text: &str) {
-        tmux(self.world, &["send-keys", "-t", NAME, "-l", "--", text]);
+        tmux(self.world, self.name, &["send-keys", "-t", self.name, "-l", "--", text]);
         // The client takes a burst of keys for a paste; a paste's line end would not send it.
         sleep(Duration::from_millis(300));
         self.press("Enter");
@@ -72,7 +104,7 @@ impl<'a> Terminal<'a> {
 
     /// Presses one key by tmux's name for it (`Escape`, `Enter`, `C-c`).
     pub fn press(&self, key: &str) {
-        tmux(self.world, &["send-keys", "-t", NAME, key]);
+        tmux(self.world, self.name, &["send-keys", "-t", self.name, key]);
     }
 
     /// Waits until `text` stands on the screen.
@@ -98,7 +130,7 @@ impl<'a> Terminal<'a> {
 
 impl Drop for Terminal<'_> {
     fn drop(&mut self) {
-        let _ = Running::run(tmux_command(self.world, &["kill-server"]), "tmux", TMUX_LIMIT);
+        let _ = Running::run(tmux_command(self.world, self.name, &["kill-server"]), "tmux", TMUX_LIMIT);
         kill_group(self.pane_pid);
     }
 }
@@ -116,20 +148,20 @@ fn settle_home(world: &World) {
     fs::write(world.home().join(".claude.json"), state.to_string()).expect("the client's state file");
 }
 
-fn tmux_command(world: &World, args: &[&str]) -> Command {
+fn tmux_command(world: &World, name: &str, args: &[&str]) -> Command {
     let mut command = world.command("tmux");
     // No configuration of whoever runs the tests, and a server of our own.
     command
         .env("TERM", "xterm-256color")
         .args(["-f", "/dev/null", "-S"])
-        .arg(world.root().join("tmux"))
+        .arg(world.root().join(format!("tmux-{name}")))
         .args(args);
     command
 }
 
 #[track_caller]
-fn tmux(world: &World, args: &[&str]) -> String {
-    let done = Running::run(tmux_command(world, args), "tmux (is it installed?)", TMUX_LIMIT);
+fn tmux(world: &World, name: &str, args: &[&str]) -> String {
+    let done = Running::run(tmux_command(world, name, args), "tmux (is it installed?)", TMUX_LIMIT);
     assert_eq!(done.code, Some(0), "tmux {args:?}: {}", done.stderr);
     done.stdout
 }

@@ -19,6 +19,8 @@ pub enum AlertType {
     CircuitTripped,
     /// No more unattended sessions are held on this host.
     TooManyUnattended,
+    /// The operator's passphrase was said to be forgotten, and is reset soon.
+    PassphraseReset,
 }
 
 /// How many alerts the state keeps; older ones are in the store.

@@ -1,8 +1,12 @@
 //! Everything that can happen to us, as data. Commands carry facts, never payloads.
 
+use std::collections::BTreeMap;
+
 use crate::circuit::CircuitId;
 use crate::ids::{AgentKey, AlertId, BudgetId, HoldId, SessionId};
+use crate::policy::Policy;
 use crate::print::Print;
+use crate::protection::Protect;
 use crate::row::{FileProgress, Row, Sighting};
 use crate::table::HookEvent;
 use crate::time::Timestamp;
@@ -37,6 +41,13 @@ pub enum Command {
     Forget {
         /// The end of the retention.
         before: Timestamp,
+    },
+    /// The settings that the daemon serves with, by their names.
+    Configured {
+        /// What the rules need of them.
+        policy: Box<Policy>,
+        /// All of them, as they would be written.
+        settings: BTreeMap<String, String>,
     },
 }
 
@@ -188,6 +199,15 @@ pub enum Act {
     },
     /// End a task: no session draws on it any more.
     EndTask(String),
+    /// Change who may act.
+    Protect(Protect),
+    /// Take these settings, in which some are looser than those in force.
+    AcceptConfig {
+        /// What the rules need of them.
+        policy: Box<Policy>,
+        /// All of them, as they would be written.
+        settings: BTreeMap<String, String>,
+    },
 }
 
 /// How much an extension adds.
@@ -215,6 +235,8 @@ impl Act {
             Self::DeclineCircuit(_) => "decline_circuit",
             Self::StartTask { .. } => "start_task",
             Self::EndTask(_) => "end_task",
+            Self::Protect(protect) => protect.name(),
+            Self::AcceptConfig { .. } => "accept_config",
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Facts, with absolute values. An event is what the store writes, what subscribers read, and all that changes the
 //! state; applying one twice is applying it once.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
@@ -8,6 +10,8 @@ use crate::budget::Budget;
 use crate::circuit::Circuit;
 use crate::hold::Hold;
 use crate::ids::{AgentKey, AlertId, BudgetId, SessionId};
+use crate::policy::Policy;
+use crate::protection::Protection;
 use crate::row::{FileProgress, Row};
 use crate::session::{Agent, Session};
 use crate::time::Timestamp;
@@ -66,6 +70,15 @@ pub enum Event {
     },
     /// A circuit is now so.
     Circuit(Circuit),
+    /// The installation is now protected so.
+    Protection(Protection),
+    /// These settings are in force now.
+    Configured {
+        /// What the rules need of them.
+        policy: Box<Policy>,
+        /// All of them, by name, as they would be written.
+        settings: BTreeMap<String, String>,
+    },
 }
 
 /// The audit's record of one act.
@@ -98,7 +111,11 @@ impl Event {
     /// Whether it must be on the disk before the answer that it belongs to leaves (7.1): a human's act, a pause.
     pub fn is_durable(&self) -> bool {
         match self {
-            Self::Operator(_) | Self::Hold(_) | Self::AlertAcknowledged { .. } => true,
+            Self::Operator(_)
+            | Self::Hold(_)
+            | Self::AlertAcknowledged { .. }
+            | Self::Protection(_)
+            | Self::Configured { .. } => true,
             Self::Alert(alert) => alert.alert_type != crate::alert::AlertType::WarningThreshold,
             Self::Budget(budget) => budget.status.is_shut(),
             Self::Circuit(circuit) => circuit.is_open(),

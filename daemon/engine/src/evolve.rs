@@ -4,6 +4,7 @@ use crate::alert::MAX_ALERTS;
 use crate::circuit::CircuitId;
 use crate::event::Event;
 use crate::ids::{AgentKey, BudgetId, SessionId};
+use crate::policy::Policy;
 use crate::state::{MAX_ENDED_HOLDS, State};
 
 impl State {
@@ -45,6 +46,8 @@ impl State {
                 self.acts.put(&record.act, &record.request_id, &record.target);
             }
             Event::Operator(_) | Event::HistoryEnded { .. } => {}
+            Event::Protection(protection) => self.protection = protection.clone(),
+            Event::Configured { policy, .. } => self.policy = Policy::clone(policy),
         }
     }
 

@@ -21,6 +21,7 @@ mod level;
 mod mask;
 pub mod policy;
 pub mod print;
+pub mod protection;
 pub mod ratio;
 pub mod records;
 pub mod row;

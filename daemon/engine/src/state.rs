@@ -9,6 +9,7 @@ use crate::circuit::{Circuit, CircuitId};
 use crate::hold::Hold;
 use crate::ids::{AgentKey, AlertId, BudgetId, HoldId, SessionId};
 use crate::policy::Policy;
+use crate::protection::Protection;
 use crate::row::{FileProgress, Recent, Row};
 use crate::session::{Agent, Session};
 use crate::time::Timestamp;
@@ -19,6 +20,8 @@ use crate::usage::Totals;
 pub struct State {
     /// What was configured.
     pub policy: Policy,
+    /// Who may raise a limit.
+    pub protection: Protection,
     /// Sessions.
     pub sessions: BTreeMap<SessionId, Session>,
     /// Agents.
@@ -55,6 +58,7 @@ impl State {
     pub fn new(policy: Policy) -> Self {
         Self {
             policy,
+            protection: Protection::default(),
             sessions: BTreeMap::new(),
             agents: BTreeMap::new(),
             budgets: BTreeMap::new(),

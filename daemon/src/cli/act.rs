@@ -1,11 +1,11 @@
 //! What a human does: extend, finish, stop, reset, set.
 
-use bursar_protocol::message::{Amount, OperatorAct, OperatorFrame, ToDaemon};
+use bursar_protocol::message::{Amount, OperatorAct};
 use bursar_protocol::paths::Paths;
 use clap::Args;
 
-use super::client;
 use super::output::{Failure, Output, short};
+use super::{client, unlock};
 use crate::config::parse_amount;
 use crate::view::ActView;
 
@@ -207,14 +207,12 @@ pub(super) fn say(
     voice: &Voice,
     output: &Output,
 ) -> Result<(), Failure> {
-    let frame = OperatorFrame {
-        request_id: words.request_id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string()),
-        reason: words.reason.clone(),
-        in_agent_shell: std::env::var_os("CLAUDECODE").is_some(),
-        act,
-        say: voice.say.clone(),
-    };
-    let json = client::ask(paths, &ToDaemon::Operator(frame))?;
+    let mut frame = unlock::frame(act, &words.reason);
+    frame.say.clone_from(&voice.say);
+    if let Some(id) = &words.request_id {
+        frame.request_id.clone_from(id);
+    }
+    let json = unlock::act(paths, frame)?;
     if output.json(&json) {
         return Ok(());
     }

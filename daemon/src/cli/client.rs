@@ -3,12 +3,13 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use bursar_protocol::message::{Query, ToDaemon};
+use bursar_protocol::message::{OperatorAct, Query, ToDaemon};
 use bursar_protocol::paths::Paths;
 use bursar_protocol::{ProtocolError, endpoint};
 use serde::de::DeserializeOwned;
 
 use super::output::Failure;
+use super::unlock;
 use crate::view::{BudgetList, CircuitList, ErrorView};
 
 /// How long a command waits for the daemon.
@@ -16,7 +17,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The daemon's JSON for a message, where it says yes.
 pub(super) fn ask(paths: &Paths, message: &ToDaemon) -> Result<String, Failure> {
-    match endpoint::ask(&paths.socket, message, PATIENCE) {
+    ask_within(paths, message, PATIENCE)
+}
+
+/// As [`unlock::act`], without asking for a passphrase.
+pub(super) fn act(paths: &Paths, act: OperatorAct, reason: &str) -> Result<String, Failure> {
+    ask(paths, &ToDaemon::Operator(unlock::frame(act, reason)))
+}
+
+/// As [`ask`], with another time limit.
+pub(super) fn ask_within(paths: &Paths, message: &ToDaemon, patience: Duration) -> Result<String, Failure> {
+    match endpoint::ask(&paths.socket, message, patience) {
         Ok((200, json)) => Ok(json),
         Ok((status, json)) => Err(refused(status, json)),
         Err(ProtocolError::Io(e))
@@ -64,13 +75,16 @@ fn what_to_do(error: &str) -> &'static str {
 /// A message as a sentence of its own; one that begins with an id keeps it as it is.
 fn sentence(message: &str) -> String {
     let begins_with_id = message.split(' ').next().is_some_and(|word| word.contains(':'));
-    let mut letters = message.chars();
-    let first = match letters.next() {
-        Some(c) if !begins_with_id => c.to_uppercase().to_string(),
-        c => c.map(String::from).unwrap_or_default(),
-    };
     let end = if message.ends_with(['.', '`']) { "" } else { "." };
-    format!("{first}{}{end}", letters.as_str())
+    let message = if begins_with_id { message.to_owned() } else { capital(message) };
+    format!("{message}{end}")
+}
+
+/// A text with a capital at its beginning.
+pub(super) fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    first + letters.as_str()
 }
 
 /// A budget's whole id from what a person wrote: `session:` may be left out, and a unique beginning is enough.

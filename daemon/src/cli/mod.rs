@@ -1,13 +1,18 @@
 //! The commands. Each is a client of the socket; `daemon` is the daemon itself.
 
 mod act;
+mod audit;
 mod circuit;
 mod client;
+mod config;
 mod daemon;
 mod install;
+mod operator;
 mod output;
 mod show;
 mod task;
+mod tty;
+mod unlock;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -84,6 +89,22 @@ enum Command {
     Finish(act::FinishArgs),
     /// Stop what waits (the same as `budget decline`)
     Stop(act::Target),
+    /// The operator's passphrase: set, reset, unlock, lock, status
+    Operator {
+        #[command(subcommand)]
+        verb: operator::Verb,
+    },
+    /// Settings: show, accept
+    Config {
+        #[command(subcommand)]
+        verb: config::Verb,
+    },
+    /// The acts of operators, done or refused
+    Audit {
+        /// How many
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -194,6 +215,9 @@ fn dispatch(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Extend(args) => act::short_extend(&paths, &args, output),
         Command::Finish(args) => act::finish(&paths, &args, output),
         Command::Stop(target) => act::decline(&paths, &target, output),
+        Command::Operator { verb } => operator::run(&paths, verb, output),
+        Command::Config { verb } => config::run(&paths, verb, output),
+        Command::Audit { limit } => audit::run(&paths, limit, output),
     }
 }
 

@@ -78,24 +78,11 @@ pub(super) fn status(paths: &Paths, output: &Output) -> Result<(), Failure> {
         "Live sessions: {}. Alerts not seen: {}. Hooks answered: {}, malformed: {}, let through without a daemon: {}.",
         s.sessions, s.alerts, s.hooks, s.malformed, s.failed_open
     ));
-    let operator = if s.operator == "unprotected" {
-        "Anything that this user runs may approve more (installed --unprotected)."
-    } else {
-        "Nobody may approve more: `bursar install --unprotected` lets anything that you run."
-    };
-    output.line(operator);
+    output.line(&super::operator::who_may_approve(&s));
     output.line(&format!("Circuits: {}.", s.circuits));
     output.line(&format!("State: {} ({} KiB), socket: {}", s.state, s.store_bytes / 1_024, s.socket));
     output.line("");
-    let rows: Vec<_> = s
-        .settings
-        .iter()
-        .map(|v| {
-            let source = if v.source == "default" { dim(&v.source) } else { plain(&v.source) };
-            vec![plain(&v.name), plain(&v.value), source]
-        })
-        .collect();
-    output.table(&["setting", "value", "source"], &[], &rows);
+    super::config::table(&s.settings, output);
     Ok(())
 }
 

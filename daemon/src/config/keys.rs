@@ -23,7 +23,7 @@ pub(super) struct Key {
 }
 
 /// A limit is tighter when it is lower; 0 means none.
-fn lower(a: u64, b: u64) -> bool {
+pub(super) fn lower(a: u64, b: u64) -> bool {
     b == 0 || (a > 0 && a <= b)
 }
 
@@ -71,8 +71,14 @@ fn not_yet(what: &str) -> impl Fn(&str) -> Result<(), String> {
     }
 }
 
+const BY_PROFILE: &str = "by profile";
+
+fn by_profile(text: &str, read: impl Fn(&str) -> Result<u64, String>) -> Result<Option<u64>, String> {
+    if text == BY_PROFILE { Ok(None) } else { read(text).map(Some) }
+}
+
 fn optional(n: Option<u64>) -> String {
-    n.map_or_else(|| "by profile".to_owned(), |n| n.to_string())
+    n.map_or_else(|| BY_PROFILE.to_owned(), |n| n.to_string())
 }
 
 macro_rules! no_effect_yet {
@@ -165,8 +171,10 @@ pub(super) static KEYS: [Key; 28] = [
             c.policy.by_task_type.iter().map(pair).collect::<Vec<_>>().join(",")
         },
         tighter: |a, b| {
-            let (a, b) = (&a.policy.by_task_type, &b.policy.by_task_type);
-            b.iter().all(|(name, tokens)| a.get(name).is_some_and(|mine| lower(*mine, *tokens)))
+            // A type that one of them does not name has the default for tasks.
+            let tokens = |c: &Config, name: &str| c.policy.task_limit(Some(name)).tokens;
+            let mut names = a.policy.by_task_type.keys().chain(b.policy.by_task_type.keys());
+            names.all(|name| lower(tokens(a, name), tokens(b, name)))
         },
     },
     no_effect_yet!("TOKEN_BUDGET_SESSION_USD", "dollars"),
@@ -264,14 +272,18 @@ pub(super) static KEYS: [Key; 28] = [
             .to_owned()
         },
         tighter: |a, b| {
-            let (a, b) = (a.policy.circuits.profile, b.policy.circuits.profile);
-            a == b || b == Profile::Off
+            let rank = |p| match p {
+                Profile::Strict => 0,
+                Profile::Evidence => 1,
+                Profile::Off => 2,
+            };
+            rank(a.policy.circuits.profile) <= rank(b.policy.circuits.profile)
         },
     },
     Key {
         name: "CIRCUIT_BREAKER_MAX_ITERATIONS",
         set: |c, v| {
-            c.policy.circuits.max_iterations = Some(amount(v)?);
+            c.policy.circuits.max_iterations = by_profile(v, amount)?;
             Ok(())
         },
         get: |c| optional(c.policy.circuits.max_iterations),
@@ -287,11 +299,10 @@ pub(super) static KEYS: [Key; 28] = [
     Key {
         name: "CIRCUIT_BREAKER_RAPID_FIRE_THRESHOLD",
         set: |c, v| {
-            let calls = amount(v)?;
-            if calls > MAX_TIMES as u64 {
-                return Err(format!("must be at most {MAX_TIMES}"));
-            }
-            c.policy.circuits.rapid_fire_threshold = Some(calls);
+            c.policy.circuits.rapid_fire_threshold = by_profile(v, |v| match amount(v)? {
+                calls if calls <= MAX_TIMES as u64 => Ok(calls),
+                _ => Err(format!("must be at most {MAX_TIMES}")),
+            })?;
             Ok(())
         },
         get: |c| optional(c.policy.circuits.rapid_fire_threshold),

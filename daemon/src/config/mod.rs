@@ -1,6 +1,7 @@
 //! The configuration: `/etc/bursar/config.toml`, the user's file, the environment; one name for each setting.
 
 mod amount;
+mod kept;
 mod keys;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use crate::view::SettingView;
 use keys::{KEYS, Key};
 
 pub use amount::{AmountError, parse_amount, parse_dollars};
+pub use kept::InForce;
 
 /// The configuration that an administrator sets for all users of a machine.
 pub const SYSTEM_FILE: &str = "/etc/bursar/config.toml";
@@ -141,6 +143,7 @@ impl Config {
             name: key.name.to_owned(),
             value: (key.get)(self),
             source: origins.get(key.name).cloned().unwrap_or_else(|| "default".to_owned()),
+            pending: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use bursar_engine::policy::{CircuitPolicy, Mode, OnPause};
 use bursar_engine::ratio::Ratio;
 use bursar_engine::usage::Weights;
 
-use super::Config;
+use super::{Config, InForce};
 
 fn load(env: &[(&str, &str)], system: &str, user: &str) -> Result<Config, String> {
     let dir = tempfile::tempdir().unwrap();
@@ -137,6 +137,22 @@ fn the_administrators_values_may_only_be_tightened() {
     assert_eq!(tokens(&[("TOKEN_BUDGET_SESSION_DEFAULT", "0")]), 100);
     let deny = load(&[("TOKEN_BUDGET_ON_PAUSE", "deny")], system, "").unwrap();
     assert_eq!(deny.policy.on_pause, OnPause::Hold);
+}
+
+#[test]
+fn the_last_run_and_the_administrator_are_both_kept_to() {
+    let last_run = |tokens: &str| {
+        let ran = from_env(&[("TOKEN_BUDGET_SESSION_DEFAULT", tokens)]).unwrap();
+        InForce::new(ran, None).values()
+    };
+    for (kept, system, user, in_force) in
+        [("900", "100", "500", 100), ("100", "900", "500", 100), ("900", "500", "100", 100)]
+    {
+        let system = format!("TOKEN_BUDGET_SESSION_DEFAULT = {system}\n");
+        let asked = load(&[("TOKEN_BUDGET_SESSION_DEFAULT", user)], &system, "").unwrap();
+        let tokens = InForce::new(asked, Some(&last_run(kept))).config.policy.session.tokens;
+        assert_eq!(tokens, in_force, "kept {kept}, {system}, user {user}");
+    }
 }
 
 #[test]

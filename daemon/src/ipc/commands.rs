@@ -18,16 +18,21 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::convert::plain;
-use crate::gate;
+use super::protect;
+use crate::gate::{self, Refusal};
 use crate::peer::Peer;
 use crate::serve::Service;
 use crate::view::{
-    ActView, AlertList, BudgetList, CircuitList, HoldList, SessionList, StatusView, VerdictList,
+    ActView, AlertList, AuditList, BudgetList, CircuitList, HoldList, SessionList, SettingList, StatusView,
+    VerdictList,
 };
-use crate::views;
+use crate::{terminal, views};
 
 /// The most characters of a reason, and of words for the model, that are kept.
 const MAX_REASON_CHARS: usize = 500;
+
+/// The most acts that are shown at once.
+const MAX_ACTS_SHOWN: u32 = 1_000;
 
 /// Status and JSON.
 pub type Response = (u16, String);
@@ -40,31 +45,61 @@ pub async fn operate(service: &Arc<Service>, peer: Peer, frame: OperatorFrame) -
     };
     let refused = gate::refusal(service, peer, &frame);
     let may_only_tighten = refused.is_some() && gate::is_open_to_all(service, &act);
-    let refused = refused.filter(|_| !may_only_tighten);
-    let release = act == Act::Release && refused.is_none();
+    let mut refused = refused.filter(|_| !may_only_tighten);
     let name = act.name();
+    let mut act = act;
+    if refused.is_none() {
+        match protect::prepare(service, peer, &frame.act, act.clone()).await {
+            Ok(prepared) => act = prepared,
+            Err(refusal) => refused = Some(refusal),
+        }
+    }
+    if let (Some(refusal), Some(pid)) = (&refused, peer.pid)
+        && service.guard.was_just_refused(pid, name, &refusal.message, service.host.clock().now())
+    {
+        return refuse(refusal);
+    }
     let operator = Operator {
         request_id: frame.request_id.chars().take(128).collect(),
-        who: format!("uid {} pid {}", peer.uid, peer.pid.map_or_else(|| "?".to_owned(), |p| p.to_string())),
+        who: who(peer),
         reason: plain(&frame.reason, MAX_REASON_CHARS),
         say: frame.say.map(|words| plain(&words, MAX_REASON_CHARS)).filter(|words| !words.is_empty()),
         may_only_tighten,
-        refused,
-        act,
+        refused: refused.as_ref().map(|r| r.message.clone()),
+        act: act.clone(),
     };
     let (reply, safe) = service.host.submit(&Command::Operator(operator)).await;
     let Reply::Operator(result) = reply else { return error(500, "internal", "no answer to an act") };
     let done = match result {
         Ok(done) => done,
-        Err(e) => return (e.status(), text(&ErrorBody::from(&e))),
+        Err(e) => {
+            return refused.as_ref().map_or_else(|| (e.status(), text(&ErrorBody::from(&e))), refuse);
+        }
     };
     if let Err(e) = safe {
         return error(503, "store", &e.to_string());
     }
-    if release && let Err(e) = service.host.markers().clear() {
+    if act == Act::Release
+        && let Err(e) = service.host.markers().clear()
+    {
         return error(503, "store", &format!("a marker could not be removed: {e}"));
     }
-    (200, text(&service.host.look(|state| act_view(state, name, &done))))
+    let said = protect::follow(service, peer, &act);
+    let mut view = service.host.look(|state| act_view(state, name, &done));
+    view.message = said.unwrap_or(view.message);
+    (200, text(&view))
+}
+
+fn refuse(refusal: &Refusal) -> Response {
+    let Refusal { status, error, message, details } = refusal;
+    (*status, json!({ "error": error, "message": message, "details": details }).to_string())
+}
+
+/// A caller for the audit.
+fn who(peer: Peer) -> String {
+    let pid = peer.pid.map_or_else(|| "?".to_owned(), |p| p.to_string());
+    let at = terminal::seat(peer).map_or_else(String::new, |s| format!(" at {}", s.terminal.name()));
+    format!("uid {} pid {pid}{at}", peer.uid)
 }
 
 fn act_view(state: &State, act: &str, done: &Done) -> ActView {
@@ -220,6 +255,17 @@ async fn answer(service: &Arc<Service>, query: &Query) -> Response {
                 None => not_found(&format!("circuit {id}")),
             }
         }
+        Query::Config => {
+            let settings = service.settings().settings();
+            (200, text(&SettingList { total: settings.len(), settings }))
+        }
+        Query::Audit { limit } => match host.acts((*limit).min(MAX_ACTS_SHOWN)) {
+            Ok(acts) => {
+                let acts: Vec<_> = acts.into_iter().map(views::act).collect();
+                (200, text(&AuditList { total: acts.len(), acts }))
+            }
+            Err(e) => error(503, "store", &e.to_string()),
+        },
         Query::Hooks { limit } => {
             let verdicts = service.verdicts.newest(*limit as usize);
             (200, text(&VerdictList { total: verdicts.len(), verdicts }))
@@ -265,6 +311,7 @@ async fn session(service: &Arc<Service>, id: &str) -> Response {
 
 fn status(service: &Service) -> StatusView {
     let host = &service.host;
+    let (settings, now) = (service.settings().settings(), host.clock().now());
     let count = |c: &std::sync::atomic::AtomicU64| c.load(Ordering::Relaxed);
     host.look(|state| StatusView {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -277,7 +324,8 @@ fn status(service: &Service) -> StatusView {
             (true, Mode::Observe) => "observe",
         }
         .to_owned(),
-        operator: gate::level(&service.paths).name().to_owned(),
+        operator: state.protection.standing(now).name().to_owned(),
+        operator_reset_at: protect::reset_at(&state.protection, now),
         state: service.paths.state.display().to_string(),
         socket: service.paths.socket.display().to_string(),
         sessions: state.sessions.values().filter(|s| s.ended.is_none()).count() as u64,
@@ -290,7 +338,7 @@ fn status(service: &Service) -> StatusView {
         store_bytes: crate::store::size_bytes(&service.paths.database()),
         degraded: host.writer().health().into_iter().collect(),
         circuits: circuits(&state.policy.circuits).to_owned(),
-        settings: service.settings.clone(),
+        settings,
     })
 }
 

@@ -1,11 +1,13 @@
 //! Between the wire and the rules: the only place that knows both.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bursar_engine::circuit::CircuitId;
 use bursar_engine::command::{self, Act};
 use bursar_engine::ids::{AgentKey, AlertId, BudgetId, IdError, SessionId, is_name, to_name};
 use bursar_engine::policy::Limit;
+use bursar_engine::protection::{PassphraseHash, Protect};
 use bursar_engine::ratio::Ratio;
 use bursar_engine::records::BreakerState;
 use bursar_engine::table::{Cell, HookEvent};
@@ -214,5 +216,14 @@ pub fn act(act: &OperatorAct) -> Result<Act, IdError> {
             description: description.as_deref().map(|text| plain(text, MAX_DESCRIPTION_CHARS)),
         },
         OperatorAct::EndTask { task } => Act::EndTask(name(task)?),
+        OperatorAct::Unlock { .. } => Act::Protect(Protect::Unlock),
+        OperatorAct::Lock => Act::Protect(Protect::Lock),
+        // Filled in once the gate has let it through: see `protect::prepare`.
+        OperatorAct::SetPassphrase { .. } => {
+            Act::Protect(Protect::Set { hash: PassphraseHash(String::new()), replaces: None })
+        }
+        OperatorAct::Unprotect => Act::Protect(Protect::Unprotect),
+        OperatorAct::ResetPassphrase => Act::Protect(Protect::Reset),
+        OperatorAct::AcceptConfig => Act::AcceptConfig { policy: Box::default(), settings: BTreeMap::new() },
     })
 }

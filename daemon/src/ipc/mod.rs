@@ -6,3 +6,4 @@ pub mod connection;
 pub mod convert;
 pub mod hooks;
 pub mod listener;
+pub mod protect;

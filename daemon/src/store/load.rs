@@ -25,6 +25,7 @@ impl Store {
     /// [`StoreError`]: nothing is ever passed over silently.
     pub fn load(&self, policy: Policy) -> Result<State, StoreError> {
         let mut state = State::new(policy);
+        state.protection = self.protection()?;
         for s in self.bodies::<Session>("sessions", "SELECT body FROM sessions")? {
             state.sessions.insert(s.id.clone(), s);
         }

@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod keep;
+mod kept;
 mod load;
 mod schema;
 mod write;

@@ -54,12 +54,14 @@ CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, 
 CREATE TABLE audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT NOT NULL, chain BLOB NOT NULL);
 ";
 
-/// Circuits; and holds are by a budget or by a circuit.
+/// Circuits, and holds are by a budget or by a circuit; and what there is one of: the protection, and the settings that
+/// the daemon last ran with.
 const VERSION_2: &str = "
 CREATE TABLE circuits (id TEXT PRIMARY KEY, session TEXT NOT NULL, state TEXT NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
 UPDATE holds SET body = json_set(json_remove(body, '$.budget'), '$.blocker', json_object('budget', body ->> '$.budget'),
   '$.seed_shape', json('false'));
 ALTER TABLE holds RENAME COLUMN budget TO blocker;
+CREATE TABLE kept (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 ";
 
 /// The newest schema known here.
@@ -113,4 +115,34 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreE
 pub(super) fn what_is_damaged(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let word: String = connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
     Ok((word != "ok").then_some(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{APPLICATION_ID, KNOWN, VERSION_1};
+    use crate::store::Store;
+    use bursar_engine::policy::Policy;
+    use bursar_engine::protection::Protection;
+    use rusqlite::Connection;
+
+    #[test]
+    fn a_file_of_the_first_version_becomes_one_of_this() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bursar.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(VERSION_1).unwrap();
+        old.execute_batch("INSERT INTO rolled_up VALUES ('s1', 7)").unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        drop(old);
+        for _ in 0..2 {
+            let store = Store::open(&path).unwrap();
+            let state = store.load(Policy::default()).unwrap();
+            assert_eq!((state.rolled_up.len(), &state.protection), (1, &Protection::Locked));
+            assert_eq!(store.settings().unwrap(), None);
+        }
+        let version: i64 =
+            Connection::open(&path).unwrap().query_row("PRAGMA user_version", [], |r| r.get(0)).unwrap();
+        assert_eq!(version, KNOWN);
+    }
 }

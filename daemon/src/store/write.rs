@@ -11,7 +11,7 @@ use bursar_engine::usage::Usage;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde::Serialize;
 
-use super::{Store, StoreError, keep};
+use super::{Store, StoreError, keep, kept};
 
 /// How many events the outbox keeps, and how many alerts and ended holds.
 const KEPT_RECORDS: u64 = 100_000;
@@ -141,6 +141,8 @@ fn write(tx: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
         Event::Forgotten(session) => keep::forget(tx, session),
         Event::TaskForgotten(id) => keep::forget_task(tx, id),
         Event::HistoryEnded { before } => keep::end_history(tx, *before),
+        Event::Protection(protection) => kept::keep(tx, kept::PROTECTION, protection),
+        Event::Configured { settings, .. } => kept::keep(tx, kept::SETTINGS, settings),
     }
 }
 
@@ -246,7 +248,9 @@ fn to_outbox(tx: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
         | Event::Forgotten(_)
         | Event::TaskForgotten(_)
         | Event::HistoryEnded { .. }
-        | Event::Circuit(_) => {
+        | Event::Circuit(_)
+        | Event::Protection(_)
+        | Event::Configured { .. } => {
             return Ok(());
         }
     };
@@ -268,7 +272,7 @@ pub(super) fn put(tx: &Transaction<'_>, sql: &str, values: impl rusqlite::Params
     Ok(())
 }
 
-fn json(value: &impl Serialize) -> Result<String, StoreError> {
+pub(super) fn json(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|e| StoreError::Record { table: "any", why: e.to_string() })
 }
 

@@ -68,6 +68,8 @@ pub(crate) fn whole(state: &State) -> String {
         (
             (&state.sessions, &state.agents, &state.budgets, &state.totals, &state.rolled_up, &state.files),
             (&state.holds, &state.circuits, &state.alerts, state.next_hold, state.next_alert),
+            // Debug output hides what is secret in it.
+            serde_json::to_string(&state.protection).unwrap(),
         )
     )
 }

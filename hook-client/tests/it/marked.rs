@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use bursar_protocol::answer::{self, AWAY_AND_SHUT};
+use bursar_protocol::answer::{self, AWAY_AND_FAIL_CLOSED, AWAY_AND_SHUT};
 use bursar_protocol::hook_input::Event;
 use bursar_protocol::marker::{self, Marker};
 
@@ -26,24 +26,28 @@ fn shut(session: bool, agents: &[&str]) -> World {
 }
 
 /// The turn ends; a call that was asked about does not run either.
-fn stopped_by(event: Event) -> Said {
-    let answer = answer::answer(event, false, answer::Say::Stop(AWAY_AND_SHUT));
+fn stopped_by(event: Event, why: &str) -> Said {
+    let answer = answer::answer(event, false, answer::Say::Stop(why));
     Said::new(0, &answer.stdout, "")
 }
 
 fn stopped() -> Said {
-    stopped_by(Event::PreToolUse)
+    stopped_by(Event::PreToolUse, AWAY_AND_SHUT)
 }
 
 /// What a session that is shut is told, by event.
 fn told(event: Event) -> Said {
+    told_because(event, AWAY_AND_SHUT)
+}
+
+fn told_because(event: Event, why: &str) -> Said {
     match event {
-        Event::PreToolUse | Event::PostToolBatch | Event::Stop | Event::SubagentStop => stopped_by(event),
-        Event::UserPromptSubmit => {
-            Said::new(0, &format!(r#"{{"decision":"block","reason":"{AWAY_AND_SHUT}"}}"#), "")
+        Event::PreToolUse | Event::PostToolBatch | Event::Stop | Event::SubagentStop => {
+            stopped_by(event, why)
         }
-        Event::PreCompact => Said::new(2, "", AWAY_AND_SHUT),
-        Event::SessionStart => Said::new(0, &format!(r#"{{"systemMessage":"{AWAY_AND_SHUT}"}}"#), ""),
+        Event::UserPromptSubmit => Said::new(0, &format!(r#"{{"decision":"block","reason":"{why}"}}"#), ""),
+        Event::PreCompact => Said::new(2, "", why),
+        Event::SessionStart => Said::new(0, &format!(r#"{{"systemMessage":"{why}"}}"#), ""),
         Event::SessionEnd
         | Event::PostToolUse
         | Event::PostToolUseFailure
@@ -62,6 +66,28 @@ fn a_session_that_is_shut_stays_so_by_event() {
         assert_eq!(world.run(agents), told(event), "{event:?} of a subagent");
         let let_through = matches!(told(event), Said { code: Some(0), ref stdout, .. } if !blocks(stdout));
         assert_eq!(world.spool().len(), if let_through { 2 } else { 0 }, "only what is let through is noted");
+    }
+}
+
+#[test]
+fn where_the_installation_is_fail_closed_every_session_is_shut() {
+    for event in Event::ALL {
+        let world = World::new();
+        let run = |world: &World, payload: String| {
+            let mut command = world.command();
+            command.arg("--fail-closed");
+            Hook::start(command, payload).end()
+        };
+        let told = told_because(event, AWAY_AND_FAIL_CLOSED);
+        assert_eq!(run(&world, payload(event.name())), told, "{event:?}");
+        assert_eq!(run(&world, payload_of_agent(event.name(), "a1")), told, "{event:?} of a subagent");
+        // Where a marker stands, its reason is the one to act on.
+        let world = shut(true, &[]);
+        assert_eq!(run(&world, payload(event.name())), told_because(event, AWAY_AND_SHUT), "{event:?}");
+        // What the daemon says counts.
+        let world = World::new();
+        let _daemon = Daemon::answering(&world.socket(), scripted::answer(0, "", ""));
+        assert_eq!(run(&world, payload(event.name())), Said::nothing(), "{event:?} with a daemon");
     }
 }
 

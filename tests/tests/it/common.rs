@@ -13,6 +13,7 @@ use bursar_tests::reply::Tokens;
 use bursar_tests::settings::Settings;
 use bursar_tests::wait;
 use bursar_tests::world::World;
+use serde_json::json;
 
 /// For what comes by itself, on a slow machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -68,6 +69,13 @@ pub(crate) fn assert_counted(bursar: &Bursar<'_>, result: &ClientResult, log: &R
     assert_eq!(agents, sent, "Bursar's totals (left) against what the API sent, by agent");
     let main = shown.agents.iter().find(|share| share.agent == "main").map(|share| share.usage);
     assert_eq!(main, Some(log.usage_of(&Kind::Main).into()), "the main agent's share");
+}
+
+/// What a client writes to its hook for a call of a tool.
+pub(crate) fn payload(session: &str, event: &str) -> Vec<u8> {
+    json!({ "session_id": session, "hook_event_name": event, "tool_name": "Bash", "tool_input": {} })
+        .to_string()
+        .into_bytes()
 }
 
 /// A world with settings that register nothing.

@@ -7,6 +7,7 @@ mod keep;
 mod operator;
 mod operator_circuits;
 mod operator_tasks;
+mod protect;
 mod texts;
 mod usage;
 
@@ -83,5 +84,8 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Decision {
         Command::ClientGone(session) => keep::client_gone(state, session, now),
         Command::RollUp { sessions, before } => keep::roll_up(sessions, *before),
         Command::Forget { before } => keep::forget(state, *before),
+        Command::Configured { policy, settings } => {
+            Decision { reply: Reply::None, events: protect::configured(state, policy, settings, now) }
+        }
     }
 }

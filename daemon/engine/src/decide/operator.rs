@@ -9,7 +9,7 @@ use crate::circuit::Circuit;
 use crate::command::{Act, Amount, Operator};
 use crate::decide::holds::{Changed, context_under, reconsider, release_all};
 use crate::decide::hook::alert;
-use crate::decide::{Decision, Done, Reply, operator_circuits as circuits, operator_tasks as tasks};
+use crate::decide::{Decision, Done, Reply, operator_circuits as circuits, operator_tasks as tasks, protect};
 use crate::error::OperatorError;
 use crate::event::{Event, OperatorRecord};
 use crate::hold::{Blocker, HoldEnd};
@@ -26,9 +26,13 @@ const CIRCUIT: &str = "circuit ";
 pub(super) const FINISH_UP_TOKENS: u64 = 20_000;
 
 pub(super) fn decide(state: &State, operator: &Operator, now: Timestamp) -> Decision {
+    let mut again = false;
     let outcome = match (&operator.refused, state.acts.target(operator.act.name(), &operator.request_id)) {
         (Some(why), _) => Err(OperatorError::Refused(why.clone())),
-        (None, Some(target)) => Ok(done_before(state, target)),
+        (None, Some(target)) => {
+            again = true;
+            Ok(done_before(state, target))
+        }
         (None, None) => act(state, operator, now),
     };
     let (reply, mut events, added, target) = match outcome {
@@ -38,8 +42,8 @@ pub(super) fn decide(state: &State, operator: &Operator, now: Timestamp) -> Deci
         }
         Err(error) => (Err(error), Vec::new(), Limit::default(), String::new()),
     };
-    // What is done twice under one id is recorded once: no events, no record.
-    if reply.is_err() || !events.is_empty() {
+    // What is done twice under one id is recorded once.
+    if !again {
         events.push(Event::Operator(OperatorRecord {
             request_id: operator.request_id.clone(),
             at: now,
@@ -82,9 +86,10 @@ fn act(state: &State, operator: &Operator, now: Timestamp) -> Result<Outcome, Op
             Ok(set(state, budget, (*tokens, *micro_usd), *alert, *shut, now))
         }
         Act::AcknowledgeAlert(id) => acknowledge(state, *id),
-        Act::Release => {
-            let events = release_all(state, now);
-            Ok(Outcome { done: done_to_all(events.len()), events, added: Limit::default() })
+        Act::Release => Ok(on_no_budget(release_all(state, now))),
+        Act::Protect(protect) => Ok(on_no_budget(protect::act(state, protect, now)?)),
+        Act::AcceptConfig { policy, settings } => {
+            Ok(on_no_budget(protect::configured(state, policy, settings, now)))
         }
         Act::Acknowledge(id) => circuits::acknowledge(state, id.as_ref(), operator.say.as_deref(), now),
         Act::ResetCircuit(id) => circuits::reset(state, id, now),
@@ -285,6 +290,10 @@ fn acknowledge(state: &State, id: Option<AlertId>) -> Result<Outcome, OperatorEr
     }
     let events = vec![Event::AlertAcknowledged { alert: id }];
     Ok(Outcome { done: done_to_all(0), events, added: Limit::default() })
+}
+
+fn on_no_budget(events: Vec<Event>) -> Outcome {
+    Outcome { done: done_to_all(ended_in(&events)), events, added: Limit::default() }
 }
 
 fn done_to_all(released: usize) -> Done {

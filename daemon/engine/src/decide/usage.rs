@@ -161,7 +161,9 @@ impl<'a> Books<'a> {
                 | Event::Forgotten(_)
                 | Event::TaskForgotten(_)
                 | Event::HistoryEnded { .. }
-                | Event::Circuit(_) => {}
+                | Event::Circuit(_)
+                | Event::Protection(_)
+                | Event::Configured { .. } => {}
             }
         }
     }

@@ -127,6 +127,7 @@ fn an_alert_is_written_for_each_type() {
         (AlertType::BudgetExhausted, "budget_exhausted"),
         (AlertType::CircuitTripped, "circuit_tripped"),
         (AlertType::TooManyUnattended, "too_many_unattended"),
+        (AlertType::PassphraseReset, "passphrase_reset"),
     ] {
         let alert = BudgetAlert {
             alert_id: "7".to_owned(),

@@ -19,6 +19,7 @@ mod prints;
 mod prints_properties;
 mod properties_facts;
 mod properties_rules;
+mod protection;
 mod second_life;
 mod sessions;
 mod support;

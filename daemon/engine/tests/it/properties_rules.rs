@@ -155,6 +155,7 @@ fn raised(events: &[Event]) -> Vec<(String, &'static str)> {
                 AlertType::BudgetExhausted => "budget_exhausted",
                 AlertType::CircuitTripped => "circuit_tripped",
                 AlertType::TooManyUnattended => "too_many_unattended",
+                AlertType::PassphraseReset => "passphrase_reset",
             },
         )),
         _ => None,

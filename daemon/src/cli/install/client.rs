@@ -43,6 +43,11 @@ impl ClientVersion {
         }
     }
 
+    /// Whether it is that version or a later one; none where none was found.
+    pub(super) fn is_at_least(self, version: (u32, u32, u32)) -> Option<bool> {
+        self.0.map(|found| found >= version)
+    }
+
     pub(super) fn names(self) -> Vec<&'static str> {
         self.events().into_iter().map(Event::name).collect()
     }

@@ -1,14 +1,16 @@
 //! `bursar install` and `bursar uninstall`.
 
 mod client;
+mod fail_closed;
 mod files;
+mod protect;
 mod record;
 mod settings;
 
 use std::path::{Path, PathBuf};
 
 use bursar_engine::policy::Mode;
-use bursar_protocol::message::{OperatorAct, OperatorFrame, Query, ToDaemon};
+use bursar_protocol::message::{OperatorAct, Query};
 use bursar_protocol::paths::Paths;
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -16,6 +18,7 @@ use serde_json::json;
 use super::output::{Failure, Output};
 use crate::config::Config;
 use crate::folder::private_folder;
+use crate::handover;
 use crate::view::{ActView, HoldList};
 use client::ClientVersion;
 use record::Record;
@@ -56,6 +59,9 @@ pub(super) struct InstallArgs {
     /// Anything that you run may approve more: no operator's passphrase
     #[arg(long)]
     unprotected: bool,
+    /// Without the daemon nothing goes on (Claude Code 2.1.295 or later)
+    #[arg(long)]
+    fail_closed: bool,
     /// The hook client to copy (else the one beside this program)
     #[arg(long, value_name = "PATH")]
     hook_client: Option<PathBuf>,
@@ -115,6 +121,7 @@ pub(super) fn install(paths: &Paths, args: &InstallArgs, output: &Output) -> Res
         socket: paths.socket.clone(),
         state: paths.state.clone(),
         hold_s: config.policy.hold_s,
+        fail_closed: args.fail_closed,
     };
     let before = files::read(&file).map_err(failed)?;
     let parsed = SettingsText::parse(before.as_deref().unwrap_or("{}")).map_err(|why| {
@@ -131,15 +138,15 @@ pub(super) fn install(paths: &Paths, args: &InstallArgs, output: &Output) -> Res
         output.json(&after);
         return Ok(());
     }
+    if args.fail_closed {
+        fail_closed::announce(&file, version, output)?;
+    }
     private_folder(&paths.state).map_err(failed)?;
     let from = hook_client(args)?;
+    protect::protect(paths, args.unprotected)?;
     files::copy_program(&from, &paths.hook_client()).map_err(failed)?;
     if args.observe {
         files::set_in_config(&paths.config, "BURSAR_MODE", "observe").map_err(failed)?;
-    }
-    if args.unprotected {
-        let text = json!({ "level": "unprotected", "since": jiff::Timestamp::now().to_string() }).to_string();
-        files::write_private(&paths.state.join("operator.json"), &text).map_err(failed)?;
     }
     let mut record = Record::load(&paths.state);
     record.note(&file, before.as_deref(), &parsed.without(&entry), &after);
@@ -173,18 +180,11 @@ fn say_what_is_true(paths: &Paths, observes: bool, file: &Path, version: &Client
     output.line(&version.sentence());
     if observes {
         output.line(&format!(
-            "Observing: verdicts are recorded, nothing is blocked, once the daemon is restarted. BURSAR_MODE in {} says so.",
+            "Observing: verdicts are recorded, nothing is blocked, once the daemon is restarted (one that enforced before: `bursar config accept`). BURSAR_MODE in {} says so.",
             paths.config.display()
         ));
     }
-    if paths.state.join("operator.json").exists() {
-        output.line("Unprotected: anything that you run, your agents too, may approve more tokens. An agent's own shell is refused, which slows it down and no more.");
-    } else {
-        output.line("Locked: at its limit a session stands still, and nobody can approve more yet, since this version cannot set an operator's passphrase. `bursar install --unprotected` lets anything that you run approve.");
-    }
-    if super::client::ask(paths, &ToDaemon::Query(Query::Status)).is_err() {
-        output.line("No daemon serves there yet: sessions run uncounted until `bursar daemon --detach`.");
-    }
+    protect::say(paths, output);
     output.line("Undo it with `bursar uninstall` (with the same --scope or --settings).");
 }
 
@@ -227,7 +227,7 @@ pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs, output: &Output) ->
     if last {
         files::remove_markers(&paths.paused()).map_err(failed)?;
         files::remove(&paths.hook_client()).map_err(failed)?;
-        files::remove(&paths.state.join("operator.json")).map_err(failed)?;
+        files::remove(&handover::path(&paths.state)).map_err(failed)?;
     }
     output.line(&format!(
         "Claude Code no longer asks Bursar by {}. What was counted stays in {}.",
@@ -238,7 +238,7 @@ pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs, output: &Output) ->
         Ok(0) => {}
         Ok(n) => output.line(&format!("Agents that waited: {n}. They go on, and are no longer counted.")),
         Err(Refused) => output.line(
-            "Who waits now goes on waiting, since nobody may approve here: Esc ends the wait in its terminal.",
+            "Who waits now goes on waiting, since only the operator lets them go: `bursar extend` at a terminal, or Esc in theirs.",
         ),
     }
     output.json(&json!({ "settings": file }).to_string());
@@ -250,14 +250,7 @@ struct Refused;
 
 /// Lets go whoever is held, and says how many; nobody where no daemon serves. The markers go in any case.
 fn release(paths: &Paths) -> Result<u64, Refused> {
-    let frame = OperatorFrame {
-        request_id: uuid::Uuid::now_v7().to_string(),
-        reason: "uninstalled".to_owned(),
-        in_agent_shell: false,
-        act: OperatorAct::Release,
-        say: None,
-    };
-    match super::client::ask(paths, &ToDaemon::Operator(frame)) {
+    match super::client::act(paths, OperatorAct::Release, "uninstalled") {
         Ok(json) => Ok(serde_json::from_str::<ActView>(&json).map_or(0, |done| done.released)),
         Err(failure) if failure.exit == 1 && anybody_waits(paths) => Err(Refused),
         Err(_) => Ok(0),

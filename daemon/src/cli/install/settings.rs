@@ -7,6 +7,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::fail_closed;
+
 /// The spinner's text while a hook runs; fixed at registration and cut at 80 columns.
 const STATUS_MESSAGE: &str = "Bursar: if this stays, run `bursar waiting`";
 
@@ -21,6 +23,8 @@ pub(super) struct Entry {
     pub(super) state: PathBuf,
     /// How long a hold may last, in seconds.
     pub(super) hold_s: u64,
+    /// Nothing goes on without the daemon.
+    pub(super) fail_closed: bool,
 }
 
 impl Entry {
@@ -50,6 +54,12 @@ impl Entry {
             "args": ["--socket", self.socket, "--state", self.state, "--timeout", timeout.to_string()],
             "timeout": timeout,
         });
+        if self.fail_closed {
+            hook["args"].as_array_mut().into_iter().for_each(|args| args.push(json!("--fail-closed")));
+            if fail_closed::blocks(event) {
+                hook["onFailure"] = json!("block");
+            }
+        }
         if timeout > 2 {
             hook["statusMessage"] = json!(STATUS_MESSAGE);
         }
@@ -249,6 +259,7 @@ mod tests {
             socket: "/s".into(),
             state: "/st".into(),
             hold_s: 100,
+            fail_closed: false,
         }
     }
 
@@ -299,6 +310,21 @@ mod tests {
             }
             assert_eq!(back, expected, "{before}");
         }
+    }
+
+    #[test]
+    fn fail_closed_comes_and_goes_with_its_flag() {
+        let closed = Entry { fail_closed: true, ..entry() };
+        let text = parse("{}").with(&closed, &Event::ALL);
+        let value: Value = serde_json::from_str(&text).unwrap();
+        for event in Event::ALL {
+            let hook = &value["hooks"][event.name()][0]["hooks"][0];
+            let blocks = ["PreToolUse", "PostToolBatch", "UserPromptSubmit"].contains(&event.name());
+            assert_eq!(hook.get("onFailure").is_some_and(|v| v == "block"), blocks, "{}", event.name());
+            assert_eq!(hook["args"][6], "--fail-closed", "{}", event.name());
+        }
+        let open = parse(&text).with(&entry(), &Event::ALL);
+        assert!(!open.contains("onFailure") && !open.contains("--fail-closed"), "{open}");
     }
 
     #[test]

@@ -64,7 +64,8 @@ impl Model {
             | Command::Tick
             | Command::ClientGone(_)
             | Command::RollUp { .. }
-            | Command::Forget { .. } => {}
+            | Command::Forget { .. }
+            | Command::Configured { .. } => {}
         }
     }
 

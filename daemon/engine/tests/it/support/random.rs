@@ -4,6 +4,7 @@ use bursar_engine::circuit::CircuitId;
 use bursar_engine::command::{Act, Amount, Call, Command, Hook, Operator, Usage as UsageRead};
 use bursar_engine::ids::{AlertId, BudgetId, HoldId};
 use bursar_engine::policy::{CircuitPolicy, Limit, Mode, OnPause, Policy, Profile};
+use bursar_engine::protection::{PassphraseHash, Protect};
 use bursar_engine::ratio::Ratio;
 use bursar_engine::row::Sighting;
 use bursar_engine::table::HookEvent;
@@ -230,6 +231,10 @@ fn act() -> impl Strategy<Value = Act> {
         2 => option::of(any_circuit()).prop_map(Act::Acknowledge),
         1 => any_circuit().prop_map(Act::ResetCircuit),
         1 => option::of(any_circuit()).prop_map(Act::DeclineCircuit),
+        1 => select(vec![Protect::Unlock, Protect::Lock, Protect::Unprotect, Protect::Reset]).prop_map(Act::Protect),
+        1 => select(&["one", "two"][..]).prop_map(|hash| {
+            Act::Protect(Protect::Set { hash: PassphraseHash(hash.to_owned()), replaces: None })
+        }),
     ]
 }
 

@@ -1,0 +1,38 @@
+//! `bursar audit`: who did what, and what was refused.
+
+use bursar_protocol::message::Query;
+use bursar_protocol::paths::Paths;
+
+use super::client;
+use super::output::{Failure, Output, Tone, ago, short};
+use crate::view::{AuditList, AuditView};
+
+pub(super) fn run(paths: &Paths, limit: u32, output: &Output) -> Result<(), Failure> {
+    let (list, json): (AuditList, _) = client::query(paths, Query::Audit { limit })?;
+    if output.json(&json) {
+        return Ok(());
+    }
+    if list.acts.is_empty() {
+        output.line("Nobody has acted yet.");
+        return Ok(());
+    }
+    let row = |act: &AuditView| {
+        let tokens = if act.tokens > 0 { format!("+{}", short(act.tokens)) } else { String::new() };
+        let came_to = match &act.refused {
+            None => (Tone::Plain, act.reason.clone()),
+            Some(why) => (Tone::Warn, why.clone()),
+        };
+        vec![
+            (Tone::Dim, ago(&act.at)),
+            (Tone::Plain, act.who.clone()),
+            (Tone::Plain, act.act.clone()),
+            (Tone::Plain, act.target.clone()),
+            (Tone::Plain, tokens),
+            (Tone::Plain, if act.refused.is_some() { "refused" } else { "done" }.to_owned()),
+            came_to,
+        ]
+    };
+    let rows: Vec<_> = list.acts.iter().map(row).collect();
+    output.table(&["when", "who", "act", "on", "tokens", "", "why"], &[4], &rows);
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! `install --fail-closed`: nothing goes on without the daemon, so the way out is said first.
+
+use std::path::Path;
+
+use bursar_protocol::hook_input::Event;
+
+use super::super::output::{Failure, Output};
+use super::client::ClientVersion;
+
+/// The first client that can be told to block where a hook fails.
+const KNOWS_ON_FAILURE: (u32, u32, u32) = (2, 1, 295);
+
+/// Whether the client is to block where this event's hook fails.
+pub(super) fn blocks(event: Event) -> bool {
+    matches!(event, Event::PreToolUse | Event::PostToolBatch | Event::UserPromptSubmit)
+}
+
+/// Says how to get out of it, before anything is written.
+///
+/// # Errors
+/// A client that would go on all the same.
+pub(super) fn announce(file: &Path, version: ClientVersion, output: &Output) -> Result<(), Failure> {
+    if version.is_at_least(KNOWS_ON_FAILURE) != Some(true) {
+        let found =
+            version.text().map_or_else(|| "none was found".to_owned(), |text| format!("{text} was found"));
+        return Err(Failure::refused(
+            "client",
+            &format!("Refused: --fail-closed needs Claude Code 2.1.295 or later on the path, and {found}."),
+            "Update Claude Code, or install without --fail-closed.",
+        ));
+    }
+    output.line("Fail-closed: while the daemon is away no session goes on.");
+    output.line("How to get out: `bursar uninstall`, which needs neither daemon nor passphrase.");
+    output.line(&format!(
+        "By hand: take the entries whose command is bursar-hook out of \"hooks\" in {}.",
+        file.display()
+    ));
+    Ok(())
+}
