@@ -40,6 +40,53 @@ fn a_daemon_that_is_starting_has_a_second() {
 }
 
 #[test]
+fn a_daemon_that_was_killed_is_about_to_be_started_again() {
+    let mut gone = std::process::Command::new("true").spawn().unwrap();
+    gone.wait().unwrap();
+    let me = std::process::id();
+    for (ready, wanted) in [
+        (format!("{}\n", gone.id()), Said::new(0, STOP, "")),
+        (format!("{}\nkept by a service manager\n", gone.id()), Said::new(0, STOP, "")),
+        (format!("{me}\n"), Said::nothing()),
+        ("-1\n".to_owned(), Said::nothing()),
+    ] {
+        let world = World::new();
+        std::fs::write(world.state().join("ready"), &ready).unwrap();
+        let _daemon = late(&world, BETWEEN);
+        assert_eq!(world.run(payload("PreToolUse")), wanted, "{ready:?}");
+    }
+}
+
+#[test]
+fn a_daemon_that_ends_before_it_answers_is_followed_by_the_next_on_its_socket() {
+    for reads in [true, false] {
+        let world = World::new();
+        let daemon = Daemon::serve(&world.socket(), move |number, peer| {
+            if number > 0 {
+                peer.read();
+                peer.send(&stop());
+            } else if reads {
+                peer.read();
+            }
+        });
+        assert_eq!(world.run(payload("PreToolUse")), Said::new(0, STOP, ""), "{reads}");
+        let sent: Vec<_> = (0..=usize::from(reads)).map(|_| daemon.next_hook()).collect();
+        assert!(sent.iter().all(|hook| hook.payload == payload("PreToolUse").as_bytes()));
+        assert!(world.spool().is_empty());
+    }
+}
+
+#[test]
+fn one_that_always_hangs_up_is_asked_twice_and_not_again() {
+    let world = World::new();
+    let daemon = Daemon::serve(&world.socket(), |_, peer| _ = peer.read());
+    assert_eq!(world.run(payload("PreToolUse")), Said::nothing());
+    assert_eq!((daemon.next_hook(), daemon.next_hook()).0.payload, payload("PreToolUse").as_bytes());
+    assert!(daemon.heard_no_more());
+    assert_eq!(world.spool()[0]["why"], "no_answer");
+}
+
+#[test]
 fn a_batch_has_a_second() {
     let world = World::serving();
     let _daemon = late(&world, BETWEEN);
