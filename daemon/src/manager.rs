@@ -28,7 +28,9 @@ const VARIABLES: [&str; 6] =
 #[derive(Debug, thiserror::Error)]
 pub enum ManagerError {
     /// None, or several.
-    #[error("the service manager passed {0:?} sockets, and one is expected: see ListenStream= in bursar.socket")]
+    #[error(
+        "the service manager passed {0:?} sockets, and one is expected: see ListenStream= in bursar.socket"
+    )]
     Count(String),
     /// It is of another kind.
     #[error("the socket that the service manager passed is no listening Unix stream socket: {0}")]
@@ -64,7 +66,8 @@ impl Manager {
     /// [`ManagerError`], which says what to set.
     pub fn of_this_process(path: &Path) -> Result<Self, ManagerError> {
         let socket = passed_socket(path)?;
-        let is_launchds = cfg!(target_os = "macos") && var("XPC_SERVICE_NAME").as_deref() == Some(LAUNCHD_LABEL);
+        let is_launchds =
+            cfg!(target_os = "macos") && var("XPC_SERVICE_NAME").as_deref() == Some(LAUNCHD_LABEL);
         Ok(Self {
             keeps_us: socket.is_some() || is_launchds,
             socket,
@@ -184,7 +187,9 @@ mod tests {
         };
         assert_eq!(with(Some(&me), "10000000"), Some(Duration::from_secs(10)));
         assert_eq!(with(None, "10000000"), Some(Duration::from_secs(10)));
-        for (pid, micros) in [(Some("1"), "10000000"), (Some("me"), "1"), (None, "0"), (None, "-1"), (None, "soon")] {
+        for (pid, micros) in
+            [(Some("1"), "10000000"), (Some("me"), "1"), (None, "0"), (None, "-1"), (None, "soon")]
+        {
             assert_eq!(with(pid, micros), None, "{pid:?} {micros}");
         }
     }

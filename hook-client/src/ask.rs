@@ -1,5 +1,6 @@
 //! Asking the daemon under one deadline, and standing still where it says so.
 
+use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -75,6 +76,7 @@ pub(crate) fn ask(args: &Args, payload: &[u8]) -> Result<Answer, Away> {
 
 /// Until when there may be an answer.
 struct Limit<'a> {
+    began: Instant,
     deadline: Instant,
     last: Instant,
     args: &'a Args,
@@ -82,15 +84,15 @@ struct Limit<'a> {
 
 impl<'a> Limit<'a> {
     fn from_now(is_batch: bool, args: &'a Args) -> Self {
-        let now = Instant::now();
-        let last = now + LONG_DEADLINE;
-        Self { deadline: if is_batch { last } else { now + DEADLINE }, last, args }
+        let began = Instant::now();
+        let last = began + LONG_DEADLINE;
+        Self { began, deadline: if is_batch { last } else { began + DEADLINE }, last, args }
     }
 
     /// Whether there is more time after all. It matters whether a daemon is about to serve only once the deadline
     /// passed: no system call for it on the good path.
     fn is_extended(&mut self) -> bool {
-        let extended = self.deadline < self.last && is_starting(self.args);
+        let extended = self.deadline < self.last && is_starting(self.args, self.began.elapsed());
         if extended {
             self.deadline = self.last;
         }
@@ -140,11 +142,16 @@ fn again_in(
     connection.receive(deadline)
 }
 
-/// Whether a daemon may be about to serve: its `ready` file is missing, or that of one that was killed.
-fn is_starting(args: &Args) -> bool {
-    let Some(state) = args.state() else { return false };
-    match std::fs::read_to_string(paths::ready(&state)) {
-        Ok(text) => named_process(&text).is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH)),
+/// Whether a daemon is about to serve, or began to while this hook waited: its `ready` file is missing, younger than the
+/// wait, or that of one that was killed.
+fn is_starting(args: &Args, waited: Duration) -> bool {
+    let Some(ready) = args.state().map(|state| paths::ready(&state)) else { return false };
+    match fs::metadata(&ready).and_then(|file| file.modified()) {
+        Ok(written) if written.elapsed().is_ok_and(|age| age <= waited) => true,
+        Ok(_) => {
+            let named = fs::read_to_string(&ready).ok().as_deref().and_then(named_process);
+            named.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
+        }
         Err(e) => e.kind() == ErrorKind::NotFound,
     }
 }

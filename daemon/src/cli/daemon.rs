@@ -40,7 +40,8 @@ fn background(paths: &Paths, replace: bool, output: &Output) -> Result<(), Failu
     let instead = started.replaced.map(|old| format!(" in place of process {old}")).unwrap_or_default();
     let more = match &started.log {
         Some(log) => format!("Log: {}", log.display()),
-        None => "A service manager keeps it, with the program and the settings of its own (`make service`).".to_owned(),
+        None => "A service manager keeps it, with the program and the settings of its own (`make service`)."
+            .to_owned(),
     };
     output.line(&format!("Bursar serves (process {}){instead}. {more}", started.pid));
     Ok(())

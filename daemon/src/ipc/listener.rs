@@ -90,9 +90,11 @@ fn bind(path: &Path) -> Result<(Listener, SocketFile), ListenError> {
 /// Whether somebody listens on a socket. A service manager that does starts its daemon upon this.
 pub fn is_listened_on(path: &Path) -> bool {
     let Ok(name) = path.to_fs_name::<GenericFilePath>() else { return false };
-    let connected = ConnectOptions::new().name(name).wait_mode(ConnectWaitMode::Timeout(PROBE)).connect_sync();
+    let connected =
+        ConnectOptions::new().name(name).wait_mode(ConnectWaitMode::Timeout(PROBE)).connect_sync();
     // Whose backlog is full is there too.
-    connected.map_or_else(|e| matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), |_| true)
+    connected
+        .map_or_else(|e| matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), |_| true)
 }
 
 /// Accepts until cancelled.

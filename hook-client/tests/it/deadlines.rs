@@ -58,6 +58,16 @@ fn a_daemon_that_was_killed_is_about_to_be_started_again() {
 }
 
 #[test]
+fn a_daemon_that_begins_to_serve_while_hooks_wait_has_a_second_for_them() {
+    let world = World::new();
+    let _daemon = late(&world, BETWEEN);
+    let hook = Hook::start(world.command(), payload("PreToolUse"));
+    sleep(Duration::from_millis(100));
+    std::fs::write(world.state().join("ready"), format!("{}\n", std::process::id())).unwrap();
+    assert_eq!(hook.end(), Said::new(0, STOP, ""));
+}
+
+#[test]
 fn a_daemon_that_ends_before_it_answers_is_followed_by_the_next_on_its_socket() {
     for reads in [true, false] {
         let world = World::new();
@@ -184,6 +194,22 @@ fn a_full_backlog_is_tried_again_until_there_is_room() {
     });
     assert_eq!(world.run(payload("PreToolUse")), Said::new(0, STOP, ""));
     drop(serving.join().unwrap());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_backlog_that_stays_full_keeps_none_of_several() {
+    for (world, at_least_ms) in [(World::serving(), 250), (World::new(), 1_000)] {
+        let _full = full(&world);
+        let started = Instant::now();
+        let hooks: Vec<_> = (0..8).map(|_| Hook::start(world.command(), payload("PreToolUse"))).collect();
+        for hook in hooks {
+            assert_eq!(hook.end(), Said::nothing());
+        }
+        let took = started.elapsed();
+        assert!(took >= Duration::from_millis(at_least_ms) && took < Duration::from_secs(5), "{took:?}");
+        assert_eq!(world.spool().len(), 8);
+    }
 }
 
 #[test]

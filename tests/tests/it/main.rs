@@ -1,5 +1,6 @@
 //! Whole-system tests. Each drives the real Claude Code client against a scripted Messages API.
 
+mod activated;
 mod away;
 mod commands;
 mod common;
@@ -12,7 +13,9 @@ mod limits;
 mod modes;
 mod others;
 mod restart;
+mod service;
 mod subagents;
 mod terminal;
+mod unbroken;
 mod upgrade;
 mod writes;
