@@ -35,8 +35,10 @@ check:
 	cargo test --workspace --quiet --exclude bursar-tests
 	cargo test --quiet -p bursar-tests --test tidy --test fuzz_replay
 
+# Elsewhere what needs systemd is passed over.
+test: systemd := $(if $(shell command -v apt-get),systemd-socket-activate)
 test:
-	@.ci/need cargo cc npm python3 tmux gzip
+	@.ci/need cargo cc npm python3 tmux gzip $(systemd)
 	@tests/client/fetch.sh
 	cargo build --workspace --bins
 	cargo test --workspace

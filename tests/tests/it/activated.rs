@@ -45,7 +45,7 @@ fn make_folder(socket: &Path) {
 
 /// Fires many hooks at once.
 #[track_caller]
-fn fire<'a>(bursar: &'a Bursar<'_>) -> Vec<Running> {
+fn fire(bursar: &Bursar<'_>) -> Vec<Running> {
     (0..MANY).map(|n| bursar.start_hook(&payload("PreToolUse", &format!("s{n}")))).collect()
 }
 
@@ -158,9 +158,9 @@ fn no_hook_of_working_sessions_is_let_through_while_daemons_come_and_go() {
         for round in 0..8 {
             sleep(RESTART);
             if round % 2 == 0 {
-                bursar.stop()
+                bursar.stop();
             } else {
-                bursar.kill()
+                bursar.kill();
             }
             bursar.start_on(&socket);
         }

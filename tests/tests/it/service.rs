@@ -226,7 +226,7 @@ fn launchd_gets_an_agent_that_names_the_program_and_loads_it() {
         let asked = script.asked();
         assert!(asked[0].starts_with("launchctl bootout gui/"), "{asked:?}");
         assert!(
-            asked[1].starts_with("launchctl bootstrap gui/") && asked[1].ends_with(".plist"),
+            asked[1].starts_with("launchctl bootstrap gui/") && asked[1].ends_with("/bursar.daemon.plist"),
             "{asked:?}"
         );
         assert_eq!(asked.len(), 2);

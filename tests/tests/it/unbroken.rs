@@ -87,6 +87,26 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// The fields that a payload may have, but those that it must.
+const FIELDS: [&str; 16] = [
+    "transcript_path",
+    "cwd",
+    "agent_id",
+    "agent_type",
+    "agent_transcript_path",
+    "source",
+    "trigger",
+    "reason",
+    "tool_name",
+    "tool_use_id",
+    "tool_input",
+    "tool_response",
+    "tool_calls",
+    "prompt",
+    "error",
+    "permission_mode",
+];
+
 /// Inputs that are a hook's, with something in them that nobody sends.
 fn odd() -> Vec<(&'static str, Vec<u8>)> {
     let with =
@@ -101,24 +121,6 @@ fn odd() -> Vec<(&'static str, Vec<u8>)> {
         ("keys twice inside", with(r#""tool_input":{"a":1,"a":2},"tool_response":{"usage":{},"usage":[]}"#)),
         ("100 MiB of text", with(&format!("\"tool_response\":\"{}\"", "x".repeat(100 << 20)))),
         ("a transcript that is none", with(r#""transcript_path":"/dev/zero","agent_id":"../../x""#)),
-    ];
-    const FIELDS: [&str; 16] = [
-        "transcript_path",
-        "cwd",
-        "agent_id",
-        "agent_type",
-        "agent_transcript_path",
-        "source",
-        "trigger",
-        "reason",
-        "tool_name",
-        "tool_use_id",
-        "tool_input",
-        "tool_response",
-        "tool_calls",
-        "prompt",
-        "error",
-        "permission_mode",
     ];
     for (what, value) in
         [("numbers", "-5"), ("lists", "[[1e308]]"), ("objects", r#"{"a":null}"#), ("null", "null")]
