@@ -1,10 +1,12 @@
 # The commands of this house. Each can be run again.
-.PHONY: up test check bench demo help
+.PHONY: up service unservice test check bench demo help
 help:
-	@echo "make up     build everything, start the daemon, say how to hook Claude Code up"
-	@echo "make check  format, lints, unit and property tests (no Node, no client)"
-	@echo "make test   install what the tests need and run them all, the real client included"
-	@echo "make bench  measure, as ratios against fixed peers in the same run"
+	@echo "make up         build everything, start the daemon, say how to hook Claude Code up"
+	@echo "make service    build, and let systemd or launchd keep the daemon"
+	@echo "make unservice  take that back"
+	@echo "make check      format, lints, unit and property tests (no Node, no client)"
+	@echo "make test       install what the tests need and run them all, the real client included"
+	@echo "make bench      measure, as ratios against fixed peers in the same run"
 
 up:
 	@.ci/need cargo cc
@@ -17,6 +19,15 @@ up:
 	@echo "  (--unprotected: anything you run may approve more tokens; without it nobody can yet)"
 	@echo "Watch:                          bursar status"
 
+service:
+	@.ci/need cargo cc
+	cargo build --release -p bursar
+	@.ci/build-hook
+	@systemd/install.sh install "$(CURDIR)/target/release/bursar"
+
+unservice:
+	@systemd/install.sh remove
+
 check:
 	@.ci/need cargo cc
 	cargo fmt --all --check
@@ -24,8 +35,10 @@ check:
 	cargo test --workspace --quiet --exclude bursar-tests
 	cargo test --quiet -p bursar-tests --test tidy --test fuzz_replay
 
+# Elsewhere what needs systemd is passed over.
+test: systemd := $(if $(shell command -v apt-get),systemd-socket-activate)
 test:
-	@.ci/need cargo cc npm python3 tmux gzip
+	@.ci/need cargo cc npm python3 tmux gzip $(systemd)
 	@tests/client/fetch.sh
 	cargo build --workspace --bins
 	cargo test --workspace

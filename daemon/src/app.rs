@@ -22,10 +22,12 @@ use tokio_util::task::TaskTracker;
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::{Config, InForce};
+use crate::detach::{self, DetachError};
 use crate::folder::{FolderError, private_folder};
 use crate::guard::Guard;
 use crate::host::Host;
 use crate::ipc::listener::{self, ListenError};
+use crate::manager::{Manager, ManagerError};
 use crate::markers::{self, Markers};
 use crate::serve::{Service, VerdictLog};
 use crate::spool;
@@ -61,6 +63,12 @@ pub enum AppError {
     /// The socket.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The service manager.
+    #[error(transparent)]
+    Manager(#[from] ManagerError),
+    /// A daemon that was to make way for the service manager's.
+    #[error(transparent)]
+    MakesNoWay(#[from] DetachError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -78,9 +86,13 @@ impl AppError {
     /// The exit code: 75 (try again later) for a daemon that is there already, 78 (configuration) for folders, else 70.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::AlreadyRunning { .. } => 75,
-            Self::Folder(FolderError::NotPrivate { .. }) => 78,
-            Self::Folder(FolderError::Io { .. }) | Self::Listen(_) | Self::Store(_) | Self::Io { .. } => 70,
+            Self::AlreadyRunning { .. } | Self::Listen(ListenError::Taken(_)) => 75,
+            Self::Folder(FolderError::NotPrivate { .. }) | Self::Manager(_) => 78,
+            Self::Folder(FolderError::Io { .. })
+            | Self::Listen(ListenError::Io { .. })
+            | Self::MakesNoWay(_)
+            | Self::Store(_)
+            | Self::Io { .. } => 70,
         }
     }
 }
@@ -95,11 +107,13 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> AppError {
 /// # Errors
 /// [`AppError`], which says what to do.
 pub fn run(paths: Paths, config: Config) -> Result<(), AppError> {
+    // Before there is a second thread: it changes the environment.
+    let manager = Manager::of_this_process(&paths.socket)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(io("cannot start the runtime"))?;
-    runtime.block_on(serve(paths, config))
+    runtime.block_on(serve(paths, config, manager))
 }
 
 /// Each connection takes a descriptor: as many as this process may have.
@@ -111,7 +125,7 @@ fn raise_descriptor_limit() {
     }
 }
 
-async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
+async fn serve(paths: Paths, config: Config, mut manager: Manager) -> Result<(), AppError> {
     raise_descriptor_limit();
     for folder in [paths.state.clone(), paths.paused(), paths.spool()] {
         private_folder(&folder)?;
@@ -119,7 +133,12 @@ async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
     if let Some(run) = paths.socket.parent() {
         private_folder(run)?;
     }
+    if manager.keeps_us {
+        detach::make_way(&paths)?;
+    }
     let _lock = lock(&paths)?;
+    // A dead daemon's file would promise answers within the shorter deadline.
+    let _ = fs::remove_file(paths.ready());
     let store = Store::open(&paths.database())?;
     let reader = store.reader()?;
     let kept = store.settings()?;
@@ -155,8 +174,8 @@ async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
         since: clock.now().to_string(),
         verdicts: VerdictLog::default(),
     });
-    let bound = listener::bind(&paths.socket)?;
-    let ready = Ready::write(paths.ready()).map_err(io("cannot write the ready file"))?;
+    let (bound, socket_file) = listener::open(manager.socket.take(), &paths.socket)?;
+    let ready = Ready::write(paths.ready(), manager.keeps_us).map_err(io("cannot write the ready file"))?;
     tracing::info!(socket = %paths.socket.display(), "serving");
     let accepting = tokio::spawn(listener::serve(bound, Arc::clone(&service), tasks.clone(), cancel.clone()));
     let sweeping = tokio::spawn(tailer.run());
@@ -169,9 +188,13 @@ async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
     let tidying = tokio::spawn(keeper::tidy(Arc::clone(&host), paths.database(), retention_days));
     let watching = tokio::spawn(keeper::watch_clients(Arc::clone(&host)));
     tokio::spawn(give_up_holds(Arc::clone(&host), resumable));
+    let manager = Arc::new(manager);
+    manager.tell("READY=1");
+    tokio::spawn(Arc::clone(&manager).watch(Arc::clone(&host), accepting.abort_handle()));
 
     wait_for_the_end().await.map_err(io("cannot listen for signals"))?;
     tracing::info!("ending");
+    manager.tell("STOPPING=1");
     drop(ready);
     cancel.cancel();
     for task in [accepting, sweeping, ticking, spooling, tidying, watching] {
@@ -181,7 +204,7 @@ async fn serve(paths: Paths, config: Config) -> Result<(), AppError> {
     // Whoever is still talking has had its time; held hooks come back to the next daemon.
     let _ = tokio::time::timeout(DRAIN, tasks.wait()).await;
     // The socket's file goes only while nobody else can have bound it: the lock is still held.
-    let _ = fs::remove_file(&paths.socket);
+    socket_file.remove();
     tokio::task::block_in_place(|| host.writer().close());
     Ok(())
 }
@@ -234,9 +257,11 @@ fn lock(paths: &Paths) -> Result<File, AppError> {
 struct Ready(PathBuf);
 
 impl Ready {
-    fn write(path: PathBuf) -> std::io::Result<Self> {
+    fn write(path: PathBuf, kept: bool) -> std::io::Result<Self> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        writeln!(file, "{}", std::process::id())?;
+        let kept = if kept { detach::KEPT } else { "" };
+        // In one piece: who reads it must not find half of it.
+        file.write_all(format!("{}\n{kept}", std::process::id()).as_bytes())?;
         Ok(Self(path))
     }
 }

@@ -19,6 +19,7 @@ pub mod host;
 pub mod ipc;
 pub mod journal;
 pub mod keeper;
+pub mod manager;
 pub mod markers;
 pub mod passphrase;
 pub mod payload;

@@ -1,5 +1,6 @@
 //! Asking the daemon under one deadline, and standing still where it says so.
 
+use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,7 +9,8 @@ use bursar_protocol::answer::Answer;
 use bursar_protocol::endpoint::{self, Connection, common_version};
 use bursar_protocol::message::{FromDaemon, ToDaemon};
 use bursar_protocol::{ProtocolError, codec, paths};
-use rustix::process::getppid;
+use rustix::io::Errno;
+use rustix::process::{Pid, getppid, test_kill_process};
 
 use crate::args::Args;
 use crate::facts;
@@ -47,41 +49,84 @@ pub(crate) fn ask(args: &Args, payload: &[u8]) -> Result<Answer, Away> {
     let message = ToDaemon::Hook(hook);
     let frame = codec::frame(&message).map_err(|_| Away::NoAnswer)?;
     // Only now: the deadline is the daemon's, and cutting a huge payload is our own time.
-    let started = Instant::now();
-    let last = started + LONG_DEADLINE;
-    let mut deadline = if is_batch { last } else { started + DEADLINE };
-    // It matters whether a daemon is about to serve only once the deadline passed: no system call for it on the good
-    // path.
-    let mut connection = loop {
-        match Connection::open(&socket, &frame, deadline) {
-            Ok(connection) => break connection,
-            Err(ProtocolError::Io(e))
-                if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
-            {
-                return Err(Away::NoDaemon);
-            }
-            Err(_) if deadline < last && is_starting(args) => deadline = last,
-            Err(_) => return Err(Away::NoAnswer),
+    let mut limit = Limit::from_now(is_batch, args);
+    let (mut connection, answer) = match exchange(&socket, &frame, &mut limit) {
+        // It ended before it answered. A service manager's socket outlives it: its successor is asked, once.
+        Err(ProtocolError::Io(e)) if is_hung_up(&e) => exchange(&socket, &frame, &mut limit),
+        first => first,
+    }
+    .map_err(|e| match e {
+        ProtocolError::Io(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            Away::NoDaemon
         }
-    };
-    let answer = match connection.receive(deadline) {
-        Err(ProtocolError::Io(e))
-            if e.kind() == ErrorKind::TimedOut && deadline < last && is_starting(args) =>
-        {
-            deadline = last;
-            connection.receive(deadline)
-        }
-        answer => answer,
-    };
+        _ => Away::NoAnswer,
+    })?;
     let answer = match answer {
-        Ok(FromDaemon::Unsupported { min, max }) => again_in(&mut connection, &message, min, max, deadline),
+        FromDaemon::Unsupported { min, max } => {
+            again_in(&mut connection, &message, min, max, limit.deadline).map_err(|_| Away::NoAnswer)?
+        }
         answer => answer,
     };
-    match answer.map_err(|_| Away::NoAnswer)? {
+    match answer {
         FromDaemon::Answer { exit, stdout, stderr } => Ok(Answer { exit, stdout, stderr }),
         FromDaemon::Held { hold_id } => stand_still(&socket, connection, hold_id),
         FromDaemon::Beat | FromDaemon::Unsupported { .. } | FromDaemon::Reply { .. } => Err(Away::NoAnswer),
     }
+}
+
+/// Until when there may be an answer.
+struct Limit<'a> {
+    began: Instant,
+    deadline: Instant,
+    last: Instant,
+    args: &'a Args,
+}
+
+impl<'a> Limit<'a> {
+    fn from_now(is_batch: bool, args: &'a Args) -> Self {
+        let began = Instant::now();
+        let last = began + LONG_DEADLINE;
+        Self { began, deadline: if is_batch { last } else { began + DEADLINE }, last, args }
+    }
+
+    /// Whether there is more time after all. It matters whether a daemon is about to serve only once the deadline
+    /// passed: no system call for it on the good path.
+    fn is_extended(&mut self) -> bool {
+        let extended = self.deadline < self.last && is_starting(self.args, self.began.elapsed());
+        if extended {
+            self.deadline = self.last;
+        }
+        extended
+    }
+}
+
+/// Sends a frame, and gives the connection with its first answer.
+fn exchange(
+    socket: &Path,
+    frame: &[u8],
+    limit: &mut Limit<'_>,
+) -> Result<(Connection, FromDaemon), ProtocolError> {
+    let mut connection = loop {
+        match Connection::open(socket, frame, limit.deadline) {
+            Err(ProtocolError::Io(e)) if is_late(&e) && limit.is_extended() => {}
+            opened => break opened?,
+        }
+    };
+    loop {
+        match connection.receive(limit.deadline) {
+            Err(ProtocolError::Io(e)) if is_late(&e) && limit.is_extended() => {}
+            answer => return Ok((connection, answer?)),
+        }
+    }
+}
+
+/// The deadline, or a backlog that stayed full until it.
+fn is_late(e: &std::io::Error) -> bool {
+    matches!(e.kind(), ErrorKind::TimedOut | ErrorKind::NotConnected | ErrorKind::WouldBlock)
+}
+
+fn is_hung_up(e: &std::io::Error) -> bool {
+    matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
 }
 
 fn again_in(
@@ -97,9 +142,22 @@ fn again_in(
     connection.receive(deadline)
 }
 
-/// Whether a daemon may be about to serve: its `ready` file is missing.
-fn is_starting(args: &Args) -> bool {
-    args.state().is_some_and(|state| !paths::ready(&state).exists())
+/// Whether a daemon is about to serve, or began to while this hook waited: its `ready` file is missing, younger than the
+/// wait, or that of one that was killed.
+fn is_starting(args: &Args, waited: Duration) -> bool {
+    let Some(ready) = args.state().map(|state| paths::ready(&state)) else { return false };
+    match fs::metadata(&ready).and_then(|file| file.modified()) {
+        Ok(written) if written.elapsed().is_ok_and(|age| age <= waited) => true,
+        Ok(_) => {
+            let named = fs::read_to_string(&ready).ok().as_deref().and_then(named_process);
+            named.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
+        }
+        Err(e) => e.kind() == ErrorKind::NotFound,
+    }
+}
+
+fn named_process(ready: &str) -> Option<Pid> {
+    Pid::from_raw(ready.lines().next()?.parse().ok().filter(|pid| *pid > 0)?)
 }
 
 /// Whether this is a batch, without parsing. A payload that only says so in a tool's text waits a little longer for a

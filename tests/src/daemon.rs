@@ -1,5 +1,7 @@
 //! The real daemon and its commands, with a home of its own.
 
+mod service;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::{sleep, spawn};
@@ -108,12 +110,18 @@ impl<'a> Bursar<'a> {
     /// Starts the daemon and waits until it serves.
     #[track_caller]
     pub fn start(&mut self) {
+        let mut command = self.command(&["daemon"]);
+        command.env("BURSAR_LOG", "info");
+        self.start_as(|| Running::start(command, "the daemon"));
+    }
+
+    /// Starts a daemon in some way and waits until it serves.
+    #[track_caller]
+    fn start_as(&mut self, start: impl FnOnce() -> Running) {
         let ready = self.world.bursar_home().join("ready");
         // A killed daemon leaves its file; what counts is the new one's.
         let old = fs::metadata(&ready).and_then(|file| file.modified()).ok();
-        let mut command = self.command(&["daemon"]);
-        command.env("BURSAR_LOG", "info");
-        let mut daemon = Running::start(command, "the daemon");
+        let mut daemon = start();
         let is_new = || fs::metadata(&ready).and_then(|file| file.modified()).is_ok_and(|at| Some(at) != old);
         wait::until_true("the daemon's ready file", READY_LIMIT, || {
             assert!(

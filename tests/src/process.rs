@@ -47,10 +47,16 @@ impl fmt::Debug for Running {
 impl Running {
     /// Starts `command` with closed standard input.
     #[track_caller]
-    pub fn start(mut command: Command, what: &str) -> Self {
+    pub fn start(command: Command, what: &str) -> Self {
+        Self::start_with(command, what, Stdio::null())
+    }
+
+    /// Starts `command` with this as its standard input.
+    #[track_caller]
+    pub fn start_with(mut command: Command, what: &str, input: Stdio) -> Self {
         let output = TempDir::with_prefix("bt-out-").expect("a temporary folder");
         let file = |name| File::create(output.path().join(name)).expect("a file for a process's output");
-        command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr")).process_group(0);
+        command.stdin(input).stdout(file("stdout")).stderr(file("stderr")).process_group(0);
         let child = match command.spawn() {
             Ok(child) => child,
             Err(error) => panic!("{what}: cannot start {}: {error}", command.get_program().display()),

@@ -44,6 +44,8 @@ pub struct Status {
     pub mode: String,
     /// `locked` or `unprotected`.
     pub operator: String,
+    /// Hooks answered since the start.
+    pub hooks: u64,
     /// Hooks with malformed input since the start.
     pub malformed: u64,
     /// Hooks that were let through without a daemon.

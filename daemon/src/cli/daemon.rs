@@ -38,6 +38,11 @@ fn background(paths: &Paths, replace: bool, output: &Output) -> Result<(), Failu
         e => Failure::refused("not_started", &e.to_string(), ""),
     })?;
     let instead = started.replaced.map(|old| format!(" in place of process {old}")).unwrap_or_default();
-    output.line(&format!("Bursar serves (process {}){instead}. Log: {}", started.pid, started.log.display()));
+    let more = match &started.log {
+        Some(log) => format!("Log: {}", log.display()),
+        None => "A service manager keeps it, with the program and the settings of its own (`make service`)."
+            .to_owned(),
+    };
+    output.line(&format!("Bursar serves (process {}){instead}. {more}", started.pid));
     Ok(())
 }

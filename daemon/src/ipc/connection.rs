@@ -42,8 +42,10 @@ pub async fn serve(stream: Stream, peer: Peer, service: Arc<Service>, cancel: Ca
     let mut stream = Buffered::with_capacity(READ_BYTES, stream);
     loop {
         let read = tokio::select! {
-            () = cancel.cancelled() => return,
+            biased;
+            // First: what has arrived is answered also by a daemon that ends.
             read = read_message(&mut stream) => read,
+            () = cancel.cancelled() => return,
         };
         let done = match read {
             Ok(Some((version, message))) => {

@@ -40,6 +40,63 @@ fn a_daemon_that_is_starting_has_a_second() {
 }
 
 #[test]
+fn a_daemon_that_was_killed_is_about_to_be_started_again() {
+    let mut gone = std::process::Command::new("true").spawn().unwrap();
+    gone.wait().unwrap();
+    let me = std::process::id();
+    for (ready, wanted) in [
+        (format!("{}\n", gone.id()), Said::new(0, STOP, "")),
+        (format!("{}\nkept by a service manager\n", gone.id()), Said::new(0, STOP, "")),
+        (format!("{me}\n"), Said::nothing()),
+        ("-1\n".to_owned(), Said::nothing()),
+    ] {
+        let world = World::new();
+        std::fs::write(world.state().join("ready"), &ready).unwrap();
+        let _daemon = late(&world, BETWEEN);
+        assert_eq!(world.run(payload("PreToolUse")), wanted, "{ready:?}");
+    }
+}
+
+#[test]
+fn a_daemon_that_begins_to_serve_while_hooks_wait_has_a_second_for_them() {
+    let world = World::new();
+    let _daemon = late(&world, BETWEEN);
+    let hook = Hook::start(world.command(), payload("PreToolUse"));
+    sleep(Duration::from_millis(100));
+    std::fs::write(world.state().join("ready"), format!("{}\n", std::process::id())).unwrap();
+    assert_eq!(hook.end(), Said::new(0, STOP, ""));
+}
+
+#[test]
+fn a_daemon_that_ends_before_it_answers_is_followed_by_the_next_on_its_socket() {
+    for reads in [true, false] {
+        let world = World::new();
+        let daemon = Daemon::serve(&world.socket(), move |number, peer| {
+            if number > 0 {
+                peer.read();
+                peer.send(&stop());
+            } else if reads {
+                peer.read();
+            }
+        });
+        assert_eq!(world.run(payload("PreToolUse")), Said::new(0, STOP, ""), "{reads}");
+        let sent: Vec<_> = (0..=usize::from(reads)).map(|_| daemon.next_hook()).collect();
+        assert!(sent.iter().all(|hook| hook.payload == payload("PreToolUse").as_bytes()));
+        assert!(world.spool().is_empty());
+    }
+}
+
+#[test]
+fn one_that_always_hangs_up_is_asked_twice_and_not_again() {
+    let world = World::new();
+    let daemon = Daemon::serve(&world.socket(), |_, peer| _ = peer.read());
+    assert_eq!(world.run(payload("PreToolUse")), Said::nothing());
+    assert_eq!((daemon.next_hook(), daemon.next_hook()).0.payload, payload("PreToolUse").as_bytes());
+    assert!(daemon.heard_no_more());
+    assert_eq!(world.spool()[0]["why"], "no_answer");
+}
+
+#[test]
 fn a_batch_has_a_second() {
     let world = World::serving();
     let _daemon = late(&world, BETWEEN);
@@ -137,6 +194,22 @@ fn a_full_backlog_is_tried_again_until_there_is_room() {
     });
     assert_eq!(world.run(payload("PreToolUse")), Said::new(0, STOP, ""));
     drop(serving.join().unwrap());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_backlog_that_stays_full_keeps_none_of_several() {
+    for (world, at_least_ms) in [(World::serving(), 250), (World::new(), 1_000)] {
+        let _full = full(&world);
+        let started = Instant::now();
+        let hooks: Vec<_> = (0..8).map(|_| Hook::start(world.command(), payload("PreToolUse"))).collect();
+        for hook in hooks {
+            assert_eq!(hook.end(), Said::nothing());
+        }
+        let took = started.elapsed();
+        assert!(took >= Duration::from_millis(at_least_ms) && took < Duration::from_secs(5), "{took:?}");
+        assert_eq!(world.spool().len(), 8);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Whole-system tests. Each drives the real Claude Code client against a scripted Messages API.
 
+mod activated;
 mod away;
 mod circuits;
 mod commands;
@@ -17,8 +18,10 @@ mod others;
 mod prompts;
 mod restart;
 mod seed;
+mod service;
 mod subagents;
 mod tasks;
 mod terminal;
+mod unbroken;
 mod upgrade;
 mod writes;

@@ -6,6 +6,7 @@ mod acts_extend;
 mod acts_other;
 mod alerts;
 mod circuits;
+mod circuits_open;
 mod circuits_properties;
 mod counting;
 mod data_errors;

@@ -108,3 +108,14 @@ impl Circuits {
         self.world.act(Act::Acknowledge(Some(self.circuit_id()))).unwrap()
     }
 }
+
+/// An agent whose fifth identical call has opened its circuit.
+pub(crate) fn looped(policy: Policy) -> Circuits {
+    let mut life = Circuits::new(policy);
+    for _ in 0..5 {
+        life.begin("ls");
+        life.finish("ls", true, "the same");
+    }
+    assert_eq!(life.state(), BreakerState::Open);
+    life
+}
