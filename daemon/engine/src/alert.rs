@@ -55,3 +55,29 @@ pub struct Alert {
     #[serde(default)]
     pub trip: Option<Trip>,
 }
+
+impl Alert {
+    /// An alert that is not about how much was spent.
+    pub(crate) fn without_figures(
+        alert_id: AlertId,
+        about: BudgetId,
+        alert_type: AlertType,
+        agent: String,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            alert_id,
+            budget_id: about,
+            alert_type,
+            utilization: Ratio(0),
+            tokens_used: 0,
+            max_tokens: 0,
+            micro_usd_used: 0,
+            max_micro_usd: 0,
+            timestamp: now,
+            acknowledged: false,
+            agent,
+            trip: None,
+        }
+    }
+}

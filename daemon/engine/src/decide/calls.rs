@@ -9,7 +9,6 @@ use crate::command::Hook;
 use crate::event::Event;
 use crate::ids::AlertId;
 use crate::policy::Profile;
-use crate::ratio::Ratio;
 use crate::table::HookEvent;
 use crate::time::Timestamp;
 
@@ -113,18 +112,7 @@ fn shown_as(state: &State, hook: &Hook) -> String {
 
 /// The alert of a trip.
 pub(super) fn tripped(id: AlertId, circuit: &Circuit, now: Timestamp) -> Alert {
-    Alert {
-        alert_id: id,
-        budget_id: circuit.id.clone().into(),
-        alert_type: AlertType::CircuitTripped,
-        utilization: Ratio(0),
-        tokens_used: 0,
-        max_tokens: 0,
-        micro_usd_used: 0,
-        max_micro_usd: 0,
-        timestamp: now,
-        acknowledged: false,
-        agent: circuit.shown_as.clone(),
-        trip: circuit.trip.clone(),
-    }
+    let (about, agent) = (circuit.id.clone().into(), circuit.shown_as.clone());
+    let alert = Alert::without_figures(id, about, AlertType::CircuitTripped, agent, now);
+    Alert { trip: circuit.trip.clone(), ..alert }
 }

@@ -11,7 +11,6 @@ use crate::event::Event;
 use crate::ids::{AlertId, BudgetId};
 use crate::policy::Policy;
 use crate::protection::{PassphraseHash, Protect, Protection, RESET_AFTER_MS, Reset, Standing};
-use crate::ratio::Ratio;
 use crate::time::Timestamp;
 
 /// What such an act does.
@@ -72,20 +71,8 @@ fn reset(state: &State, now: Timestamp) -> Result<Vec<Event>, OperatorError> {
 
 /// An alert is about a budget; this one about everything on this host.
 fn announced(alert_id: AlertId, now: Timestamp) -> Alert {
-    Alert {
-        alert_id,
-        budget_id: BudgetId::Host("local".to_owned()),
-        alert_type: AlertType::PassphraseReset,
-        utilization: Ratio(0),
-        tokens_used: 0,
-        max_tokens: 0,
-        micro_usd_used: 0,
-        max_micro_usd: 0,
-        timestamp: now,
-        acknowledged: false,
-        agent: "operator".to_owned(),
-        trip: None,
-    }
+    let about = BudgetId::Host("local".to_owned());
+    Alert::without_figures(alert_id, about, AlertType::PassphraseReset, "operator".to_owned(), now)
 }
 
 /// Other settings are in force: what nothing shuts any more under them is let go.
