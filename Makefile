@@ -24,7 +24,7 @@ up:
 demo:
 	@.ci/need cargo cc
 	cargo build -p bursar -p bursar-hook
-	@target/debug/bursar demo $(if $(AUTO),--auto) $(DEMO_ARGS)
+	@trap : INT; target/debug/bursar demo $(if $(AUTO),--auto) $(DEMO_ARGS) || [ $$? = 130 ]
 
 service:
 	@.ci/need cargo cc

@@ -277,7 +277,7 @@ impl Story<'_> {
             self.ears.answer(HOOK_WITHIN)?.ok_or(DemoError::TooLate("the held hook's answer"))?;
         self.voice.labelled(Ink::Plain, ">", said.trim_end());
         let after = at.saturating_duration_since(began).as_millis();
-        self.voice.tell(Ink::Good, &format!("The hook went on {after} ms after the command was started."));
+        self.voice.tell(Ink::Good, &format!("The hook returned {after} ms after the command was started."));
         Ok(answered)
     }
 
@@ -294,7 +294,7 @@ impl Story<'_> {
         if let Some(ended) = ended.and_then(|at| at.parse::<jiff::Timestamp>().ok()) {
             let after = (heard - ended.as_millisecond()).max(0);
             self.voice
-                .tell(Ink::Good, &format!("The hook went on {after} ms after the daemon had your answer."));
+                .tell(Ink::Good, &format!("The hook returned {after} ms after the daemon had your answer."));
         }
         Ok(answered)
     }
