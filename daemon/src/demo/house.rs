@@ -101,10 +101,7 @@ impl House {
         while !fs::read_to_string(self.paths.ready()).is_ok_and(|text| text.trim() == pid.to_string()) {
             let has_ended = !matches!(daemon.try_wait(), Ok(None));
             if has_ended || Instant::now() > until {
-                let text = fs::read_to_string(&log).unwrap_or_default();
-                return Err(DemoError::DidNotStart(
-                    text.lines().rev().take(3).collect::<Vec<_>>().join("\n"),
-                ));
+                return Err(DemoError::DidNotStart(last_words(&log)));
             }
             ears.pause(POLL)?;
         }
@@ -241,6 +238,14 @@ fn make_folder_in(parent: &Path) -> std::io::Result<PathBuf> {
         }
     }
     Err(ErrorKind::AlreadyExists.into())
+}
+
+/// The end of a log.
+fn last_words(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let mut lines: Vec<&str> = text.lines().rev().take(3).collect();
+    lines.reverse();
+    lines.join(" ")
 }
 
 /// As a shell takes it for one word.

@@ -38,7 +38,7 @@ pub enum DemoError {
         source: std::io::Error,
     },
     /// The daemon ended, or did not serve in time.
-    #[error("the demo's daemon did not start; its last words:\n{0}")]
+    #[error("the demo's daemon did not start; its last words: {0}")]
     DidNotStart(String),
     /// A setting of the whole machine stands above those of the demo.
     #[error("{file} sets {setting}={value} for the whole machine, and the demo needs another value")]

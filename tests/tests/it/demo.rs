@@ -101,7 +101,7 @@ fn by_itself_it_tells_its_story_and_leaves_nothing_behind() {
             "the model is told: Budget: 17,300 of 20,000 tokens used. Go on as planned;",
             "21,300 of 20,000 tokens",
             "3. Held: its budget is used up",
-            "21.3k / 20k  session:demo",
+            "21.3k / 20k",
             " extend +10k\n",
             "still 21,300 tokens",
             "session:demo is active: 21,300 of 30,000 tokens used, 1 agent released.",
