@@ -2,6 +2,7 @@
 .PHONY: up service unservice test check bench demo help
 help:
 	@echo "make up         build everything, start the daemon, say how to hook Claude Code up"
+	@echo "make demo       see it with a pretend agent, in half a minute: no Claude Code, nothing spent (AUTO=1: hands off)"
 	@echo "make service    build, and let systemd or launchd keep the daemon"
 	@echo "make unservice  take that back"
 	@echo "make check      format, lints, unit and property tests (no Node, no client)"
@@ -18,6 +19,12 @@ up:
 	@echo "Hook Claude Code up:            bursar install --unprotected"
 	@echo "  (--unprotected: anything you run may approve more tokens; without it nobody can yet)"
 	@echo "Watch:                          bursar status"
+	@echo "See it first, nothing spent:    make demo"
+
+demo:
+	@.ci/need cargo cc
+	cargo build -p bursar -p bursar-hook
+	@trap : INT; target/debug/bursar demo $(if $(AUTO),--auto) $(DEMO_ARGS) || [ $$? = 130 ]
 
 service:
 	@.ci/need cargo cc

@@ -1,4 +1,4 @@
-//! The real client, or a shell, in a real terminal: tmux with a socket of its own.
+//! The real client, a shell, or any other program in a real terminal: tmux with a socket of its own.
 
 use std::fs;
 use std::process::Command;
@@ -18,8 +18,9 @@ const TMUX_LIMIT: Duration = Duration::from_secs(10);
 const START_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 const CLIENT: &str = "client";
+const SIZE: (u16, u16) = (160, 50);
 
-/// A client, or a shell, in a terminal of its own; ended when dropped.
+/// A client, a shell, or any other program in a terminal of its own; ended when dropped.
 #[derive(Debug)]
 pub struct Terminal<'a> {
     world: &'a World,
@@ -36,7 +37,7 @@ impl<'a> Terminal<'a> {
         let mut command = vec![binary().display().to_string()];
         command.extend(["--settings".to_owned(), world.settings().display().to_string()]);
         command.extend(args.iter().map(|&arg| arg.to_owned()));
-        let terminal = Self::open(world, CLIENT, &environment, &command);
+        let terminal = Self::open(world, CLIENT, SIZE, &environment, &command);
         terminal.wait_for("❯", START_LIMIT);
         terminal
     }
@@ -46,15 +47,22 @@ impl<'a> Terminal<'a> {
     pub fn shell(bursar: &Bursar<'a>, name: &'static str) -> Self {
         let mut environment = bursar.environment();
         environment.push(("PS1".to_owned(), "> ".to_owned()));
-        let terminal = Self::open(bursar.world(), name, &environment, &["/bin/sh".to_owned()]);
+        let terminal = Self::open(bursar.world(), name, SIZE, &environment, &["/bin/sh".to_owned()]);
         terminal.wait_for(">", START_LIMIT);
         terminal
+    }
+
+    /// Any program in a terminal of so many columns and rows.
+    #[track_caller]
+    pub fn program(world: &'a World, size: (u16, u16), program: &[String]) -> Self {
+        Self::open(world, "program", size, &[], program)
     }
 
     #[track_caller]
     fn open(
         world: &'a World,
         name: &'static str,
+        (columns, rows): (u16, u16),
         environment: &[(String, String)],
         program: &[String],
     ) -> Self {
@@ -66,7 +74,9 @@ impl<'a> Terminal<'a> {
         command.push("TERM=xterm-256color".to_owned());
         command.extend(program.iter().cloned());
         let project = world.project().display().to_string();
-        let mut start = vec!["new-session", "-d", "-s", name, "-x", "160", "-y", "50", "-c", &project, "--"];
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        let mut start =
+            vec!["new-session", "-d", "-s", name, "-x", &columns, "-y", &rows, "-c", &project, "--"];
         start.extend(command.iter().map(String::as_str));
         tmux(world, name, &start);
         let pid = tmux(world, name, &["list-panes", "-t", name, "-F", "#{pane_pid}"]);

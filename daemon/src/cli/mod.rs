@@ -6,6 +6,7 @@ mod circuit;
 mod client;
 mod config;
 mod daemon;
+mod demo;
 mod install;
 mod operator;
 mod output;
@@ -105,6 +106,8 @@ enum Command {
         #[arg(long, default_value_t = 20)]
         limit: u32,
     },
+    /// See it at work with a pretend agent: nothing of yours is touched, nothing is spent
+    Demo(demo::DemoArgs),
 }
 
 #[derive(Debug, Args)]
@@ -193,6 +196,9 @@ fn run_with(args: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(command: Command, output: &Output) -> Result<(), Failure> {
+    if let Command::Demo(args) = &command {
+        return demo::run(args, output);
+    }
     let paths = Paths::from_env(env).map_err(|e| Failure::wrong_use(&e.to_string(), ""))?;
     match command {
         Command::Daemon(args) => daemon::run(paths, args.detach, args.replace, output),
@@ -218,6 +224,7 @@ fn dispatch(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Operator { verb } => operator::run(&paths, verb, output),
         Command::Config { verb } => config::run(&paths, verb, output),
         Command::Audit { limit } => audit::run(&paths, limit, output),
+        Command::Demo(args) => demo::run(&args, output),
     }
 }
 

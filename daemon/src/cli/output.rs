@@ -100,6 +100,11 @@ impl Output {
         Self { json, colour }
     }
 
+    /// Whether colour is used.
+    pub(super) fn colour(&self) -> bool {
+        self.colour
+    }
+
     /// A line of text; nothing where JSON is wanted.
     pub(super) fn line(&self, text: &str) {
         if !self.json {

@@ -6,6 +6,7 @@ mod circuits;
 mod commands;
 mod common;
 mod counting;
+mod demo;
 mod fail_closed;
 mod harness;
 mod harness_terminal;
