@@ -9,6 +9,9 @@ use crate::peer::{self, Peer};
 use crate::serve::Service;
 use crate::terminal::{self, Seat};
 
+/// The word where an agent asks, as far as that can be told.
+pub const FORBIDDEN: &str = "forbidden";
+
 /// A refusal: a sentence that says who and what next, and a word for programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -35,7 +38,7 @@ pub fn refusal(service: &Service, peer: Peer, frame: &OperatorFrame) -> Option<R
     });
     if let Some(why) = agent {
         let message = format!("Refused: {why}. Run it in a terminal of your own.");
-        return Some(Refusal::new(403, "forbidden", message));
+        return Some(Refusal::new(403, FORBIDDEN, message));
     }
     // Copied: below the system is asked about processes, and nobody waits for that with the state in hand.
     let protection = service.host.look(|state| state.protection.clone());
@@ -63,6 +66,7 @@ pub fn refusal(service: &Service, peer: Peer, frame: &OperatorFrame) -> Option<R
             "no_passphrase",
             "Refused: no passphrase is set. Set one with `bursar operator set` at a terminal.",
         )),
+        // Before there is a protection, a script may install without one (agents were refused above).
         (OperatorAct::Unprotect, Standing::Locked) | (_, Standing::Unprotected) => None,
         (_, Standing::Locked | Standing::Forgotten) => Some(Refusal::new(
             403,
@@ -86,7 +90,7 @@ fn not_a_persons(service: &Service, seat: &Seat) -> Option<Refusal> {
     } else {
         return None;
     };
-    Some(Refusal::new(403, "forbidden", format!("Refused: {why}. Run it in a terminal of your own.")))
+    Some(Refusal::new(403, FORBIDDEN, format!("Refused: {why}. Run it in a terminal of your own.")))
 }
 
 fn is_unlocked(service: &Service, seat: Option<&Seat>) -> bool {

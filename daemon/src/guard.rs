@@ -12,11 +12,12 @@ use crate::passphrase::{self, PassphraseError};
 use crate::terminal::Terminal;
 use crate::unlock::{Tries, Unlocks};
 
-/// The same refusal to the same process is recorded once in so many milliseconds: an agent that asks in a loop fills
-/// no disk.
-const SAME_REFUSAL_MS: u64 = 1_000;
+/// So many refusals of the same act in a row are each recorded, and then one a second, whichever process asks: a command
+/// is a new one each time, and an agent that asks in a loop is to fill no disk.
+const REFUSALS_IN_A_ROW: u64 = 20;
+const REFUSAL_EVERY_MS: u64 = 1_000;
 
-/// Processes whose last refusal is remembered.
+/// Acts whose refusals are remembered.
 const MAX_REFUSED: usize = 256;
 
 /// A passphrase that opened nothing.
@@ -33,7 +34,7 @@ pub enum Wrong {
 pub struct Guard {
     unlocks: Mutex<Unlocks>,
     tries: Mutex<Tries>,
-    refused: Mutex<BTreeMap<(u32, String), Timestamp>>,
+    refused: Mutex<BTreeMap<String, Refusals>>,
     /// Each verification takes 64 MiB.
     one_at_a_time: tokio::sync::Mutex<()>,
 }
@@ -99,33 +100,56 @@ impl Guard {
             .unwrap_or_else(|e| Err(PassphraseError::Hash(e.to_string())))
     }
 
-    /// Whether this very refusal was recorded for this process a moment ago; if not, it counts as recorded now.
-    pub fn was_just_refused(&self, pid: u32, act: &str, why: &str, now: Timestamp) -> bool {
+    /// Whether a refusal is to be recorded; if so, it counts as recorded now.
+    pub fn is_recorded(&self, act: &str, why: &str, now: Timestamp) -> bool {
         let mut refused = lock(&self.refused);
-        let key = (pid, format!("{act} {why}"));
-        if refused.get(&key).is_some_and(|at| now.since(*at) < SAME_REFUSAL_MS) {
-            return true;
-        }
         if refused.len() >= MAX_REFUSED {
-            refused.retain(|_, at| now.since(*at) < SAME_REFUSAL_MS);
+            refused.retain(|_, refusals| refusals.left_at(now) < REFUSALS_IN_A_ROW);
         }
-        refused.insert(key, now);
-        false
+        let full = Refusals { left: REFUSALS_IN_A_ROW, at: now };
+        let known = refused.entry(format!("{act} {why}")).or_insert(full);
+        let left = known.left_at(now);
+        let is_recorded = left > 0;
+        if is_recorded {
+            let at = if left == REFUSALS_IN_A_ROW { now } else { known.last_step(now) };
+            *known = Refusals { left: left - 1, at };
+        }
+        is_recorded
+    }
+}
+
+/// How many refusals may still be recorded, as of a time.
+#[derive(Debug, Clone, Copy)]
+struct Refusals {
+    left: u64,
+    at: Timestamp,
+}
+
+impl Refusals {
+    fn left_at(self, now: Timestamp) -> u64 {
+        (self.left + now.since(self.at) / REFUSAL_EVERY_MS).min(REFUSALS_IN_A_ROW)
+    }
+
+    /// The last whole second since, so that no part of one is lost.
+    fn last_step(self, now: Timestamp) -> Timestamp {
+        self.at.plus_ms(now.since(self.at) / REFUSAL_EVERY_MS * REFUSAL_EVERY_MS)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Guard, SAME_REFUSAL_MS, Timestamp};
+    use super::{Guard, REFUSALS_IN_A_ROW, Timestamp};
 
     #[test]
-    fn the_same_refusal_is_recorded_once_a_second() {
+    fn the_same_refusal_is_recorded_each_time_and_in_a_loop_once_a_second() {
         let guard = Guard::default();
-        let at = Timestamp(5_000);
-        assert!(!guard.was_just_refused(7, "extend", "locked", at));
-        assert!(guard.was_just_refused(7, "extend", "locked", at.plus_ms(SAME_REFUSAL_MS - 1)));
-        assert!(!guard.was_just_refused(8, "extend", "locked", at));
-        assert!(!guard.was_just_refused(7, "reset", "locked", at));
-        assert!(!guard.was_just_refused(7, "extend", "locked", at.plus_ms(SAME_REFUSAL_MS)));
+        let recorded = |from: u64, to: u64| {
+            let asked = (from..to).filter(|ms| guard.is_recorded("extend", "locked", Timestamp(*ms)));
+            asked.count() as u64
+        };
+        assert_eq!(recorded(5_000, 5_500), REFUSALS_IN_A_ROW);
+        assert_eq!(recorded(5_500, 9_500), 4);
+        assert!(guard.is_recorded("reset", "locked", Timestamp(9_500)), "another act");
+        assert_eq!(recorded(100_000, 100_100), REFUSALS_IN_A_ROW);
     }
 }

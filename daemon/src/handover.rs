@@ -57,6 +57,7 @@ pub async fn take(host: &Host, state: &Path) {
         reason: "handed over by an installation without a daemon".to_owned(),
         say: None,
         may_only_tighten: false,
+        by_agent: false,
         refused,
         act: Act::Protect(protect),
     });

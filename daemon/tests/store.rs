@@ -32,6 +32,7 @@ fn operator(request_id: String, act: Act) -> Command {
         reason: "a test".to_owned(),
         say: None,
         may_only_tighten: false,
+        by_agent: false,
         refused: None,
         act,
     })

@@ -212,6 +212,13 @@ impl Circuit {
         }
     }
 
+    /// A call without an id is about to run: it is counted at its end, unless it met an open circuit.
+    pub(crate) fn meets_without_id(&mut self, call: &Call) {
+        if self.is_open() {
+            self.window.let_pass(call.print);
+        }
+    }
+
     fn open(&mut self, anomaly: Anomaly, call: &Call, policy: &CircuitPolicy, now: Timestamp) {
         let is_rapid = anomaly.detector == Detector::RapidFire;
         self.state = BreakerState::Open;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::circuit::CircuitId;
-use crate::ids::{AgentKey, AlertId, BudgetId, HoldId, SessionId};
+use crate::hold::Blocker;
+use crate::ids::{AgentKey, AlertId, BudgetId, HoldId, SessionId, to_name};
 use crate::policy::Policy;
 use crate::print::Print;
 use crate::protection::Protect;
@@ -139,6 +140,8 @@ pub struct Operator {
     pub say: Option<String>,
     /// The gate let it through as an act that is open to all: it may not open what is shut.
     pub may_only_tighten: bool,
+    /// An agent's hand, as far as the gate can tell.
+    pub by_agent: bool,
     /// Set where the gate refuses the act: it is only recorded.
     pub refused: Option<String>,
     /// What.
@@ -220,6 +223,26 @@ pub enum Amount {
 }
 
 impl Act {
+    /// What it names, as the audit writes it; none where that is found out by who waits, or where it is on nothing.
+    pub(crate) fn target(&self) -> Option<String> {
+        let circuit = |id: &CircuitId| Blocker::Circuit(id.clone()).to_string();
+        match self {
+            Self::Extend { budget, .. } | Self::Finish(budget) => budget.as_ref().map(ToString::to_string),
+            Self::Reset(budget) | Self::Set { budget, .. } => Some(budget.to_string()),
+            Self::Acknowledge(id) | Self::DeclineCircuit(id) => id.as_ref().map(circuit),
+            Self::ResetCircuit(id) => Some(circuit(id)),
+            Self::StartTask { task, .. } | Self::EndTask(task) => {
+                Some(BudgetId::Task(to_name(task)).to_string())
+            }
+            // A decline may have met the circuit of that id.
+            Self::Decline(_)
+            | Self::AcknowledgeAlert(_)
+            | Self::Release
+            | Self::Protect(_)
+            | Self::AcceptConfig { .. } => None,
+        }
+    }
+
     /// The word for the audit.
     pub fn name(&self) -> &'static str {
         match self {

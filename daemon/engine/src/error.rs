@@ -55,6 +55,9 @@ pub enum OperatorError {
     /// What holds somebody is not what the act is for.
     #[error("{0} holds, and more tokens do not open it; `bursar circuit acknowledge` lets it try again")]
     HeldByCircuit(CircuitId),
+    /// The same id was used for the same act on something else.
+    #[error("this request id was used for {0} before; choose another")]
+    OtherTarget(String),
     /// A circuit that is not open.
     #[error("circuit {0} is not open")]
     NotOpen(CircuitId),
@@ -95,7 +98,7 @@ impl OperatorError {
             Self::NobodyWaits => "nobody_waits",
             Self::Several(_) => "ambiguous",
             Self::NothingGiven | Self::NoLimit { .. } | Self::TooMuch { .. } => "invalid",
-            Self::AlreadyFinishing(_) | Self::NotOpen(_) => "conflict",
+            Self::AlreadyFinishing(_) | Self::NotOpen(_) | Self::OtherTarget(_) => "conflict",
             Self::HeldByCircuit(_) => "circuit_open",
             Self::Refused(_) => "forbidden",
         }
@@ -109,6 +112,7 @@ impl OperatorError {
             | Self::Several(_)
             | Self::AlreadyFinishing(_)
             | Self::NotOpen(_)
+            | Self::OtherTarget(_)
             | Self::HeldByCircuit(_) => 409,
             Self::NothingGiven | Self::NoLimit { .. } | Self::TooMuch { .. } => 400,
             Self::Refused(_) => 403,
@@ -165,6 +169,7 @@ impl From<&OperatorError> for ErrorBody {
             | OperatorError::TooMuch { budget, .. }
             | OperatorError::AlreadyFinishing(budget) => json!({ "budget_id": budget }),
             OperatorError::NotFound(_)
+            | OperatorError::OtherTarget(_)
             | OperatorError::NobodyWaits
             | OperatorError::NothingGiven
             | OperatorError::Refused(_) => json!({}),

@@ -100,12 +100,29 @@ impl CircuitPolicy {
         })
     }
 
+    /// The limit on calls that trips, whatever is counted; 0 means none. What an operator sets explicitly is meant under
+    /// every profile that trips (DETECTION, Profiles).
+    pub fn literal_iterations(&self) -> u64 {
+        match (self.profile, self.max_iterations) {
+            (Profile::Off, _) | (Profile::Evidence, None) => 0,
+            (Profile::Strict, _) | (Profile::Evidence, Some(_)) => self.max_iterations(),
+        }
+    }
+
+    /// How many calls in the window trip; 0 means none. Set explicitly it is meant under evidence too.
+    pub fn literal_rapid_fire(&self) -> u64 {
+        match (self.profile, self.rapid_fire_threshold) {
+            (Profile::Off, _) | (Profile::Evidence, None) => 0,
+            (Profile::Strict, _) | (Profile::Evidence, Some(_)) => self.rapid_fire(),
+        }
+    }
+
     /// How many identical calls in a row trip; 0 means no limit. One call is never a repetition: 1 counts as 2.
     pub fn duplicates(&self) -> u64 {
         if self.duplicate_threshold == 1 { 2 } else { self.duplicate_threshold }
     }
 
-    /// How many calls in the window trip; 0 means no limit.
+    /// How many calls in the window are too many; 0 means no limit.
     pub fn rapid_fire(&self) -> u64 {
         self.rapid_fire_threshold.unwrap_or(20)
     }

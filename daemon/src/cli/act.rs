@@ -22,6 +22,23 @@ pub(super) struct Words {
     request_id: Option<String>,
 }
 
+/// Why, where nothing is approved, and under which id.
+#[derive(Debug, Default, Args)]
+pub(super) struct PlainWords {
+    /// Why, for the audit
+    #[arg(long, default_value = "")]
+    reason: String,
+    /// The act's id: the same act under the same id is done once
+    #[arg(long)]
+    request_id: Option<String>,
+}
+
+impl From<PlainWords> for Words {
+    fn from(words: PlainWords) -> Self {
+        Self { reason: words.reason, request_id: words.request_id }
+    }
+}
+
 /// What the operator says to the model.
 #[derive(Debug, Default, Args)]
 pub(super) struct Voice {

@@ -4,7 +4,7 @@ use bursar_protocol::message::{OperatorAct, Query};
 use bursar_protocol::paths::Paths;
 use clap::{Args, Subcommand};
 
-use super::act::{self, Words};
+use super::act::{self, PlainWords};
 use super::client;
 use super::output::{Failure, Output};
 use crate::config::parse_amount;
@@ -21,7 +21,7 @@ pub(super) enum TaskVerb {
         /// Its name
         name: String,
         #[command(flatten)]
-        words: Words,
+        words: PlainWords,
     },
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Start {
     #[arg(long, value_name = "ID")]
     session: Option<String>,
     #[command(flatten)]
-    words: Words,
+    words: PlainWords,
 }
 
 pub(super) fn run(paths: &Paths, verb: TaskVerb, output: &Output) -> Result<(), Failure> {
@@ -59,11 +59,11 @@ pub(super) fn run(paths: &Paths, verb: TaskVerb, output: &Output) -> Result<(), 
                 max_tokens,
                 description: args.description,
             };
-            act::act(paths, start, &args.words, output)
+            act::act(paths, start, &args.words.into(), output)
         }
         TaskVerb::End { name, words } => {
             let name = name.strip_prefix("task:").unwrap_or(&name).to_owned();
-            act::act(paths, OperatorAct::EndTask { task: name }, &words, output)
+            act::act(paths, OperatorAct::EndTask { task: name }, &words.into(), output)
         }
     }
 }

@@ -287,7 +287,7 @@ pub(super) static KEYS: [Key; 28] = [
             Ok(())
         },
         get: |c| optional(c.policy.circuits.max_iterations),
-        tighter: |a, b| lower(a.policy.circuits.max_iterations(), b.policy.circuits.max_iterations()),
+        tighter: |a, b| lower(a.policy.circuits.literal_iterations(), b.policy.circuits.literal_iterations()),
     },
     number!("CIRCUIT_BREAKER_DUPLICATE_THRESHOLD", amount, policy.circuits.duplicate_threshold, lower),
     number!(
@@ -306,10 +306,11 @@ pub(super) static KEYS: [Key; 28] = [
             Ok(())
         },
         get: |c| optional(c.policy.circuits.rapid_fire_threshold),
-        tighter: |a, b| lower(a.policy.circuits.rapid_fire(), b.policy.circuits.rapid_fire()),
+        tighter: |a, b| lower(a.policy.circuits.literal_rapid_fire(), b.policy.circuits.literal_rapid_fire()),
     },
     number!("CIRCUIT_BREAKER_COOLDOWN", |v| seconds(v, 86_400), policy.circuits.cooldown_s, |a, b| a >= b),
-    number!("BURSAR_RETENTION_DAYS", days, retention_days, |_, _| true),
+    // What is forgotten begins again at zero.
+    number!("BURSAR_RETENTION_DAYS", days, retention_days, |a, b| a >= b),
 ];
 
 fn weights(text: &str) -> Result<Weights, String> {

@@ -45,6 +45,7 @@ pub async fn operate(service: &Arc<Service>, peer: Peer, frame: OperatorFrame) -
     };
     let refused = gate::refusal(service, peer, &frame);
     let may_only_tighten = refused.is_some() && gate::is_open_to_all(service, &act);
+    let by_agent = refused.as_ref().is_some_and(|r| r.error == gate::FORBIDDEN);
     let mut refused = refused.filter(|_| !may_only_tighten);
     let name = act.name();
     let mut act = act;
@@ -54,8 +55,8 @@ pub async fn operate(service: &Arc<Service>, peer: Peer, frame: OperatorFrame) -
             Err(refusal) => refused = Some(refusal),
         }
     }
-    if let (Some(refusal), Some(pid)) = (&refused, peer.pid)
-        && service.guard.was_just_refused(pid, name, &refusal.message, service.host.clock().now())
+    if let Some(refusal) = &refused
+        && !service.guard.is_recorded(name, &refusal.message, service.host.clock().now())
     {
         return refuse(refusal);
     }
@@ -65,6 +66,7 @@ pub async fn operate(service: &Arc<Service>, peer: Peer, frame: OperatorFrame) -
         reason: plain(&frame.reason, MAX_REASON_CHARS),
         say: frame.say.map(|words| plain(&words, MAX_REASON_CHARS)).filter(|words| !words.is_empty()),
         may_only_tighten,
+        by_agent,
         refused: refused.as_ref().map(|r| r.message.clone()),
         act: act.clone(),
     };

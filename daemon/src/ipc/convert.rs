@@ -89,7 +89,9 @@ pub fn tool_name(name: &str) -> String {
 /// A verdict in words.
 pub fn answer_of(event: Event, seed_shape: bool, verdict: &Verdict) -> Answer {
     let text = match &verdict.because {
-        Some(because) if verdict.texts.is_empty() => shut_text(event, verdict.cell, because),
+        Some(because) if verdict.texts.is_empty() => {
+            shut_text(for_the_model(event, seed_shape, verdict.cell), because)
+        }
         _ => verdict.texts.iter().map(model_text).collect::<Vec<_>>().join("\n"),
     };
     let say = match verdict.cell {
@@ -116,9 +118,18 @@ fn model_text(text: &ModelText) -> String {
     }
 }
 
-/// A refused call's text goes to the model: figures only. All others are for the person.
-fn shut_text(event: Event, cell: Cell, because: &Because) -> String {
-    let for_the_model = cell == Cell::Deny && event != Event::PreCompact;
+/// Whether the model reads the text of a block: of a call that is refused, and in the seed's shape, where every block of
+/// a call is exit 2.
+fn for_the_model(event: Event, seed_shape: bool, cell: Cell) -> bool {
+    let of_a_call = matches!(
+        event,
+        Event::PreToolUse | Event::PostToolUse | Event::PostToolUseFailure | Event::PostToolBatch
+    );
+    of_a_call && (seed_shape || cell == Cell::Deny)
+}
+
+/// A text for the model has figures only. All others are for the person.
+fn shut_text(for_the_model: bool, because: &Because) -> String {
     let why = match because.why() {
         Why::Paused | Why::Warning => answer::Why::Paused,
         Why::Exhausted => answer::Why::Exhausted,
@@ -168,7 +179,7 @@ pub fn reason(verdict: &Verdict) -> Option<String> {
     if let (Why::Warning, Some(budget)) = (because.why(), because.budget()) {
         return Some(format!("{} reached its alert threshold", budget.budget));
     }
-    Some(shut_text(Event::Stop, Cell::Stop, because))
+    Some(shut_text(false, because))
 }
 
 /// An operator's act.

@@ -1,5 +1,7 @@
 //! The tables, and how an older file becomes a newer one.
 
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -93,6 +95,9 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreE
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     // The log is copied back beside the writer, never by a commit that somebody waits for.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    if (1..KNOWN).contains(&version) {
+        back_up(connection, path, version)?;
+    }
     let from = usize::try_from(version).unwrap_or(0);
     for (next, sql) in (1_i64..).zip(STEPS).skip(from) {
         let transaction = connection.unchecked_transaction()?;
@@ -111,6 +116,21 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreE
     }
 }
 
+/// Keeps the file as the older release wrote it, once: whoever goes back to that release finds it.
+fn back_up(connection: &Connection, path: &Path, version: i64) -> Result<(), StoreError> {
+    let mut kept = path.as_os_str().to_owned();
+    kept.push(format!(".v{version}"));
+    let kept = Path::new(&kept);
+    if kept.exists() {
+        return Ok(());
+    }
+    let io = |source| StoreError::Io { path: kept.to_owned(), source };
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(kept).map_err(io)?;
+    let copied = connection.execute("VACUUM INTO ?1", [kept.to_string_lossy()]);
+    copied.inspect_err(|_| drop(fs::remove_file(kept)))?;
+    Ok(())
+}
+
 /// What is wrong with the file's structure, if anything.
 pub(super) fn what_is_damaged(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let word: String = connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
@@ -121,9 +141,33 @@ pub(super) fn what_is_damaged(connection: &Connection) -> rusqlite::Result<Optio
 mod tests {
     use super::{APPLICATION_ID, KNOWN, VERSION_1};
     use crate::store::Store;
+    use bursar_engine::hold::HoldEnd;
+    use bursar_engine::ids::AlertId;
     use bursar_engine::policy::Policy;
     use bursar_engine::protection::Protection;
     use rusqlite::Connection;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    /// As the daemon of version 1 wrote them.
+    const OLD_RECORDS: &str = r#"
+INSERT INTO rolled_up VALUES ('s1', 7);
+INSERT INTO budgets VALUES ('session:s1', 'session', 's1', 0, '"none"', 'paused', '{"id":"session:s1","epoch":
+  {"generation":0,"window":"none"},"base":{"tokens":2000,"micro_usd":0},"grants":{},"max":{"tokens":2000,"micro_usd":0},
+  "used":{"micro_tokens":2000000000,"micro_usd":0},"alert_threshold":0.8,"alert_base":{"micro_tokens":0,"micro_usd":0},
+  "status":"paused","seal":null,"finishing":false,"crossings":1,"pauses":1,"started_at":1,"last_updated":5,
+  "agent":"main","task_description":null}');
+INSERT INTO holds VALUES (1, 's1', 'session:s1', '"extended"', '{"id":1,"session":"s1","agent":"main","budget":"session:s1",
+  "event":"PostToolBatch","tool":null,"started":2,"deadline":9,"attended":true,"context_tokens":7,"end":"extended",
+  "ended_at":3}');
+INSERT INTO holds VALUES (2, 's1', 'session:s1', NULL, '{"id":2,"session":"s1","agent":"main","budget":"session:s1",
+  "event":"PreToolUse","tool":"Bash","started":4,"deadline":9,"attended":true,"context_tokens":7,"end":null,
+  "ended_at":null}');
+INSERT INTO alerts VALUES (1, 0, '{"alert_id":1,"budget_id":"session:s1","alert_type":"budget_exhausted","utilization":1.0,
+  "tokens_used":2000,"max_tokens":2000,"micro_usd_used":0,"max_micro_usd":0,"timestamp":4,"acknowledged":false,
+  "agent":"main"}');
+INSERT INTO audit (record, chain) VALUES ('{"request_id":"r1","at":3,"who":"uid 0","reason":"a test","act":"extend",
+  "target":"session:s1","tokens":1000,"micro_usd":0,"refused":null}', x'00');
+"#;
 
     #[test]
     fn a_file_of_the_first_version_becomes_one_of_this() {
@@ -131,7 +175,7 @@ mod tests {
         let path = dir.path().join("bursar.db");
         let old = Connection::open(&path).unwrap();
         old.execute_batch(VERSION_1).unwrap();
-        old.execute_batch("INSERT INTO rolled_up VALUES ('s1', 7)").unwrap();
+        old.execute_batch(OLD_RECORDS).unwrap();
         old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
         old.pragma_update(None, "user_version", 1).unwrap();
         drop(old);
@@ -140,7 +184,19 @@ mod tests {
             let state = store.load(Policy::default()).unwrap();
             assert_eq!((state.rolled_up.len(), &state.protection), (1, &Protection::Locked));
             assert_eq!(store.settings().unwrap(), None);
+            let budget = "session:s1".parse().unwrap();
+            let held: Vec<_> = state.holds.values().map(|h| (h.id.0, h.blocker.budget(), h.end)).collect();
+            assert_eq!(held, [(1, Some(&budget), Some(HoldEnd::Extended)), (2, Some(&budget), None)]);
+            assert!(state.budgets[&budget].status.is_shut() && !state.budgets[&budget].anybody_ends);
+            assert_eq!(state.alerts[&AlertId(1)].trip, None);
+            assert_eq!(state.acts.target("extend", "r1"), Some("session:s1"));
         }
+        // The file as it was stays beside it.
+        let kept = Connection::open(dir.path().join("bursar.db.v1")).unwrap();
+        let old: i64 = kept.query_row("PRAGMA user_version", [], |r| r.get(0)).unwrap();
+        assert_eq!(old, 1);
+        let mode = std::fs::metadata(dir.path().join("bursar.db.v1")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
         let version: i64 =
             Connection::open(&path).unwrap().query_row("PRAGMA user_version", [], |r| r.get(0)).unwrap();
         assert_eq!(version, KNOWN);

@@ -78,8 +78,9 @@ fn in_hold_mode_they_wait_and_are_answered_in_their_shape() {
     // Registered for a day; the caller's own two seconds: it is stopped at half of them.
     let stopped = bursar.seed_hook_within("PreToolUse", 2, br#"{"sessionId":"seed-1","tool":"Bash"}"#);
     assert_eq!((stopped.code, stopped.stdout.as_str()), (Some(2), ""));
+    // The model reads it: figures, and no command to approve with.
     assert!(
-        stopped.stderr.starts_with("Stopped: session seed-1 has used 1,100 of 1,000 tokens"),
+        stopped.stderr.starts_with("Budget: 1,100 of 1,000 tokens used; this call is refused"),
         "{stopped:?}"
     );
 }

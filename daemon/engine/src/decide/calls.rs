@@ -77,7 +77,8 @@ fn tell(circuit: &mut Circuit, state: &State, hook: &Hook, now: Timestamp) -> bo
     let policy = &state.policy.circuits;
     if hook.event == HookEvent::HumanPrompt {
         // A limit that was set literally runs on until it is reset (6.10).
-        if policy.profile != Profile::Strict && !circuit.is_open() {
+        let is_literal = policy.profile == Profile::Strict || policy.max_iterations.is_some();
+        if !is_literal && !circuit.is_open() {
             circuit.clear_window();
         }
         return false;
@@ -87,6 +88,10 @@ fn tell(circuit: &mut Circuit, state: &State, hook: &Hook, now: Timestamp) -> bo
         // Without an id it cannot be told whether another hook tells of it too: then only its end counts.
         let is_about_to_run = hook.event == HookEvent::PreToolUse;
         if call.id.is_none() && is_about_to_run {
+            circuit.meets_without_id(call);
+            continue;
+        }
+        if call.id.is_none() && circuit.window.passes(call.print) {
             continue;
         }
         let effect = circuit.call(call, policy, now);

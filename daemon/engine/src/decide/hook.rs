@@ -46,7 +46,8 @@ fn stopped(state: &State, hook: &Hook, shut: Shut<'_>, now: Timestamp, events: &
         return Verdict { cell: decided, because: because_shut, ..Verdict::ALLOW };
     }
     if !hook.attended && is_one_too_many(state, hook) {
-        events.extend(too_many_alert(state, shut, now));
+        let alert = too_many_alert(state, shut, now, events);
+        events.extend(alert);
         return instead(hook, shut, Why::TooManyUnattended);
     }
     let Some(hold) = begin(state, hook, shut, now) else {
@@ -85,19 +86,17 @@ fn is_one_too_many(state: &State, hook: &Hook) -> bool {
     !held.contains(&hook.session) && held.len() >= state.policy.max_unattended_holds
 }
 
-fn too_many_alert(state: &State, shut: Shut<'_>, now: Timestamp) -> Option<Event> {
+fn too_many_alert(state: &State, shut: Shut<'_>, now: Timestamp, sofar: &[Event]) -> Option<Event> {
     let kind = AlertType::TooManyUnattended;
     if state.alerts.values().any(|a| a.alert_type == kind && !a.acknowledged) {
         return None;
     }
-    // The trip may have raised an alert in this very decision.
-    let mut id = AlertId(state.next_alert);
+    // A trip may have raised an alert in this very decision.
+    let raised = sofar.iter().filter(|e| matches!(e, Event::Alert(_))).count() as u64;
+    let id = AlertId(state.next_alert + raised);
     Some(Event::Alert(match shut {
         Shut::Budget(budget) => alert(id, budget, kind, now),
-        Shut::Circuit(circuit) => {
-            id.0 += 1;
-            Alert { alert_type: kind, ..calls::tripped(id, circuit, now) }
-        }
+        Shut::Circuit(circuit) => Alert { alert_type: kind, ..calls::tripped(id, circuit, now) },
     }))
 }
 

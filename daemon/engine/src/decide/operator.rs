@@ -29,6 +29,9 @@ pub(super) fn decide(state: &State, operator: &Operator, now: Timestamp) -> Deci
     let mut again = false;
     let outcome = match (&operator.refused, state.acts.target(operator.act.name(), &operator.request_id)) {
         (Some(why), _) => Err(OperatorError::Refused(why.clone())),
+        (None, Some(target)) if operator.act.target().is_some_and(|named| named != target) => {
+            Err(OperatorError::OtherTarget(target.to_owned()))
+        }
         (None, Some(target)) => {
             again = true;
             Ok(done_before(state, target))

@@ -14,6 +14,12 @@ use crate::policy::Limit;
 use crate::session::Session;
 use crate::time::Timestamp;
 
+/// The most tasks that one session draws on because somebody said so.
+const MAX_TASKS_OF_A_SESSION: usize = 16;
+
+/// The most tasks that there are.
+const MAX_TASKS: usize = 10_000;
+
 /// Begins a task, or has a session join it. Open to all, since it only adds a limit: a task that is there keeps its own
 /// limit unless the new one is lower or an operator sets it.
 pub(super) fn start(state: &State, operator: &Operator, now: Timestamp) -> Result<Outcome, OperatorError> {
@@ -24,14 +30,22 @@ pub(super) fn start(state: &State, operator: &Operator, now: Timestamp) -> Resul
         state.sessions.get(session).ok_or_else(|| OperatorError::NotFound(format!("session {session}")))?;
     let name = to_name(task);
     let id = BudgetId::Task(name.clone());
+    check_room(state, known, &name)?;
     let mut budget = if let Some(budget) = state.budgets.get(&id) {
         rejoined(budget, *tokens, operator, state, now)?
     } else {
-        let limit = state.policy.task_limit(task_type.as_deref());
-        let limit = Limit { tokens: tokens.unwrap_or(limit.tokens), ..limit };
+        let usual = state.policy.task_limit(task_type.as_deref());
+        let limit = Limit { tokens: tokens.unwrap_or(usual.tokens), ..usual };
+        // Whoever names the task next would find a limit looser than the configured one.
+        if operator.may_only_tighten && !is_at_least_as_tight(limit.tokens, usual.tokens) {
+            return Err(OperatorError::Refused(format!(
+                "Refused: only the operator gives a new task more than the usual {} tokens.",
+                usual.tokens
+            )));
+        }
         let shown = known.shown_as.as_deref().unwrap_or("main").to_owned();
         let mut budget = Budget::new(id, limit, &state.policy, shown, now);
-        budget.anybody_ends = operator.may_only_tighten;
+        budget.anybody_ends = operator.by_agent;
         budget
     };
     if let Some(about) = description.as_ref().or(task_type.as_ref()) {
@@ -46,6 +60,29 @@ pub(super) fn start(state: &State, operator: &Operator, now: Timestamp) -> Resul
     Ok(outcome)
 }
 
+/// A limit of 0 means none.
+fn is_at_least_as_tight(tokens: u64, other: u64) -> bool {
+    other == 0 || (tokens > 0 && tokens <= other)
+}
+
+/// Each request counts in every task of its session, and whoever may begin one may be an agent in a loop.
+fn check_room(state: &State, session: &Session, name: &str) -> Result<(), OperatorError> {
+    let is_new = !session.tasks.contains(name);
+    if is_new && session.tasks.len() >= MAX_TASKS_OF_A_SESSION {
+        return Err(OperatorError::Refused(format!(
+            "Refused: session {} draws on {MAX_TASKS_OF_A_SESSION} tasks already; end one with `bursar task end`.",
+            session.id
+        )));
+    }
+    let begun = state.budgets.keys().filter(|id| matches!(id, BudgetId::Task(_))).count();
+    if !state.budgets.contains_key(&BudgetId::Task(name.to_owned())) && begun >= MAX_TASKS {
+        return Err(OperatorError::Refused(format!(
+            "Refused: there are {MAX_TASKS} tasks already; name one of them."
+        )));
+    }
+    Ok(())
+}
+
 fn rejoined(
     budget: &Budget,
     tokens: Option<u64>,
@@ -55,7 +92,7 @@ fn rejoined(
 ) -> Result<Budget, OperatorError> {
     let mut budget = budget.clone();
     let Some(tokens) = tokens.filter(|t| *t != budget.base.tokens) else { return Ok(budget) };
-    let lower = tokens > 0 && (budget.base.tokens == 0 || tokens < budget.base.tokens);
+    let lower = is_at_least_as_tight(tokens, budget.base.tokens);
     // Setting a limit lifts a seal, so what is shut is not touched by those who may only tighten.
     if operator.may_only_tighten && (!lower || budget.status.is_shut()) {
         return Err(OperatorError::Refused(format!(

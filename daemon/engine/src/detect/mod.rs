@@ -59,10 +59,9 @@ pub(crate) struct Anomaly {
 /// What is wrong with the calls up to now, if anything. `limit` is the limit on calls that holds at present.
 pub(crate) fn judge(window: &Window, limit: u64, policy: &CircuitPolicy, now: Timestamp) -> Option<Anomaly> {
     let strict = policy.profile == Profile::Strict;
-    // What an operator sets explicitly is meant under every profile (DETECTION, Profiles).
-    let iterations = policy.profile != Profile::Off && (strict || policy.max_iterations.is_some());
     let identical = strict.then(|| duplicates::judge(window, policy.duplicates())).flatten();
+    let counts = policy.literal_iterations() > 0;
     identical
-        .or_else(|| iterations.then(|| iterations::judge(window, limit)).flatten())
-        .or_else(|| strict.then(|| rapid_fire::judge(window, policy, now)).flatten())
+        .or_else(|| counts.then(|| iterations::judge(window, limit)).flatten())
+        .or_else(|| rapid_fire::judge(window, policy, now))
 }

@@ -13,6 +13,9 @@ pub const MAX_TIMES: usize = 1_000;
 /// The most calls that are remembered as already seen, until their batch has ended.
 pub const MAX_PENDING: usize = 256;
 
+/// The most calls without an id that are waited for: an agent makes few at once.
+const MAX_PASSING: usize = 16;
+
 /// How many outcomes are remembered, to know a new one.
 const MAX_OUTCOMES: usize = 32;
 
@@ -45,6 +48,9 @@ pub struct Window {
     pub outcomes: VecDeque<Print>,
     /// Calls of batches that have not ended.
     pub pending: VecDeque<Pending>,
+    /// Calls without an id that met an open circuit: let go on later, their ends pass uncounted.
+    #[serde(default)]
+    pub passing: VecDeque<Print>,
 }
 
 impl Window {
@@ -70,6 +76,20 @@ impl Window {
     /// The call of that id, if a hook told of it before.
     pub(crate) fn seen(&mut self, id: Print) -> Option<&mut Pending> {
         self.pending.iter_mut().find(|p| p.id == id)
+    }
+
+    /// A call without an id meets an open circuit.
+    pub(crate) fn let_pass(&mut self, call: Print) {
+        self.passing.push_back(call);
+        if self.passing.len() > MAX_PASSING {
+            self.passing.pop_front();
+        }
+    }
+
+    /// Whether this is the end of a call without an id that met an open circuit; each is one.
+    pub(crate) fn passes(&mut self, call: Print) -> bool {
+        let at = self.passing.iter().position(|p| *p == call);
+        at.and_then(|at| self.passing.remove(at)).is_some()
     }
 
     /// Notes what came of a call; whether that is new.

@@ -119,6 +119,16 @@ fn the_evidence_profile_never_trips_but_a_limit_that_was_set_is_meant() {
     let set = CircuitPolicy { max_iterations: Some(7), ..CircuitPolicy::default() };
     let mut life = Circuits::new(Policy { circuits: set, ..Policy::default() });
     assert_eq!(opens_after(&mut life, |n| format!("call {n}"), 30), Some(7));
+    // So is one on calls in a short time.
+    let set = CircuitPolicy { rapid_fire_threshold: Some(3), ..CircuitPolicy::default() };
+    let mut life = Circuits::new(Policy { circuits: set, ..Policy::default() });
+    assert_eq!(opens_after(&mut life, |n| format!("call {n}"), 30), Some(3));
+    // What was set runs on over prompts, as under strict.
+    let set = CircuitPolicy { max_iterations: Some(7), ..CircuitPolicy::default() };
+    let mut life = Circuits::new(Policy { circuits: set, ..Policy::default() });
+    life.call("ls");
+    life.world.hook(hook(HookEvent::HumanPrompt));
+    assert_eq!(life.circuit().window.iterations, 1);
     // Under evidence a human's prompt begins the count anew.
     let mut life = Circuits::new(Policy::default());
     life.call("ls");

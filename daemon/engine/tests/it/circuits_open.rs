@@ -134,6 +134,41 @@ fn a_prompt_tells_how_budget_and_circuit_stand() {
 }
 
 #[test]
+fn a_call_without_an_id_that_waited_passes_uncounted_once_it_is_let_go_on() {
+    let mut life = Circuits::new(strict(0));
+    let post = || vec![ended(None, "ls", true, "x")];
+    for _ in 0..5 {
+        life.world.wait_ms(1_000);
+        life.world.hook(life.hook(HookEvent::PostToolUse, post()));
+    }
+    assert_eq!(life.state(), Open);
+    life.world.held(life.hook(HookEvent::PreToolUse, vec![call(None, "ls")]));
+    life.acknowledge();
+    life.world.hook(life.hook(HookEvent::PostToolUse, post()));
+    assert_eq!(life.state(), HalfOpen);
+    life.world.hook(life.hook(HookEvent::PostToolUse, post()));
+    assert_eq!(life.state(), Open, "the next one is the same call again");
+}
+
+#[test]
+fn a_trip_and_one_unattended_hold_too_many_raise_an_alert_each() {
+    let policy = Policy { session: tokens_only(1_000), max_unattended_holds: 0, ..strict(0) };
+    let mut life = Circuits::new(policy);
+    for _ in 0..4 {
+        life.call("ls");
+    }
+    life.world.spend(1_000);
+    life.world.wait_ms(1_000);
+    let fifth = vec![call(Some("fifth"), "ls")];
+    life.world.hook(Hook { attended: false, ..life.hook(HookEvent::PreToolUse, fifth) });
+    let raised: Vec<_> = life.world.alerts().map(|a| (a.alert_id.0, a.alert_type)).collect();
+    let last = raised.len();
+    assert_eq!(raised[last - 2].1, AlertType::CircuitTripped);
+    assert_eq!(raised[last - 1].1, AlertType::TooManyUnattended);
+    assert_eq!(life.world.state.alerts.len(), last, "none takes another's place: {raised:?}");
+}
+
+#[test]
 fn a_caller_without_ids_meets_its_trip_at_the_calls_end() {
     let mut world = World::new(Policy { on_pause: OnPause::Deny, ..strict(0) });
     world.hook(hook(HookEvent::SessionStart));

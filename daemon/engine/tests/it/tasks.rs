@@ -25,9 +25,14 @@ fn end() -> Act {
     Act::EndTask("checkout".to_owned())
 }
 
-/// An act of somebody who may only tighten.
+/// An agent's act: it may only tighten.
 fn tightening(world: &mut World, id: &str, act: Act) -> Result<Done, OperatorError> {
-    let operator = Operator { may_only_tighten: true, ..operator(id, act) };
+    tightens(world, Operator { by_agent: true, ..operator(id, act) })
+}
+
+/// An act of somebody who may only tighten.
+fn tightens(world: &mut World, operator: Operator) -> Result<Done, OperatorError> {
+    let operator = Operator { may_only_tighten: true, ..operator };
     match world.send(&Command::Operator(operator)).reply {
         Reply::Operator(done) => done,
         other => panic!("{other:?}"),
@@ -112,12 +117,64 @@ fn anybody_ends_what_anybody_began_and_only_the_operator_what_an_operator_began_
     world.spend(1_000);
     let refused = tightening(&mut world, "r4", end());
     assert!(matches!(&refused, Err(OperatorError::Refused(why)) if why.contains("is shut")), "{refused:?}");
+    // Begun at a terminal that is not unlocked, it is a person's all the same.
+    let mut world = World::with_session(500_000);
+    tightens(&mut world, operator("r5", start(None, Some(1_000)))).unwrap();
+    let refused = tightening(&mut world, "r6", end());
+    assert!(matches!(&refused, Err(OperatorError::Refused(why)) if why.contains("an operator began")));
     let mut world = World::with_session(500_000);
     world.act(start(None, Some(1_000))).unwrap();
     let refused = tightening(&mut world, "r5", end());
     assert!(matches!(&refused, Err(OperatorError::Refused(why)) if why.contains("an operator began")));
     world.act(end()).unwrap();
     assert!(world.state.sessions[&sid("s1")].tasks.is_empty());
+}
+
+#[test]
+fn a_new_task_gets_no_looser_limit_than_the_usual_one_from_whoever_may_only_tighten() {
+    for loose in [Some(0), Some(100_001)] {
+        let mut world = World::with_session(500_000);
+        let refused = tightening(&mut world, "r1", start(None, loose));
+        assert!(matches!(refused, Err(OperatorError::Refused(_))), "{loose:?}: {refused:?}");
+        assert!(!world.state.budgets.contains_key(&bid(TASK)));
+        world.act(start(None, loose)).unwrap();
+    }
+}
+
+#[test]
+fn a_session_draws_on_so_many_tasks_and_no_more() {
+    let mut world = World::with_session(500_000);
+    let named = |n: u32| Act::StartTask {
+        task: format!("t{n}"),
+        session: sid("s1"),
+        task_type: None,
+        tokens: None,
+        description: None,
+    };
+    for n in 0..16 {
+        world.act(named(n)).unwrap();
+    }
+    assert!(matches!(world.act(named(16)), Err(OperatorError::Refused(_))));
+    world.act(named(3)).unwrap();
+    world.act(Act::EndTask("t3".to_owned())).unwrap();
+    world.act(named(16)).unwrap();
+}
+
+#[test]
+fn one_id_is_for_one_task() {
+    let mut world = World::with_session(500_000);
+    world.act_as("r1", start(None, None)).unwrap();
+    let again = world.act_as("r1", start(None, None)).unwrap();
+    assert_eq!(again.budget.unwrap().id, bid(TASK));
+    let Act::StartTask { session, .. } = start(None, None) else { panic!() };
+    let other = Act::StartTask {
+        task: "other".to_owned(),
+        session,
+        task_type: None,
+        tokens: None,
+        description: None,
+    };
+    assert_eq!(world.act_as("r1", other), Err(OperatorError::OtherTarget(TASK.to_owned())));
 }
 
 #[test]

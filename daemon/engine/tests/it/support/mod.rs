@@ -230,6 +230,7 @@ pub(crate) fn operator(request_id: &str, act: Act) -> Operator {
         reason: "it is worth it".to_owned(),
         say: None,
         may_only_tighten: false,
+        by_agent: false,
         refused: None,
         act,
     }
