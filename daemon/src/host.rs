@@ -213,6 +213,7 @@ impl Host {
                 | Event::Row(_)
                 | Event::Totals { .. }
                 | Event::File(_)
+                | Event::Runs(_)
                 | Event::Alert(_)
                 | Event::AlertAcknowledged { .. }
                 | Event::Operator(_)

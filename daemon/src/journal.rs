@@ -38,6 +38,7 @@ fn note(service: &Service, event: &Event) {
         | Event::Row(_)
         | Event::Totals { .. }
         | Event::File(_)
+        | Event::Runs(_)
         | Event::AlertAcknowledged { .. }
         | Event::RolledUp { .. }
         | Event::Forgotten(_)

@@ -109,7 +109,8 @@ pub async fn watch_clients(host: Arc<Host>) {
     }
 }
 
-fn is_gone(pid: u32) -> bool {
+/// Whether no process of that number is there.
+pub fn is_gone(pid: u32) -> bool {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return true };
     test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
 }

@@ -148,7 +148,8 @@ impl Tailer {
             let Some(read) = read else { return Ok(()) };
             tail.remember(read.tool_use_ids);
             let more = read.more;
-            let usage = Usage { file: Some(read.progress), rows: read.rows, known: Vec::new() };
+            let usage =
+                Usage { file: Some(read.progress), rows: read.rows, known: Vec::new(), claim: read.claim };
             if let Err(e) = self.host.count(usage).await {
                 // Counted in memory; the writer tries again, and says so in the status.
                 tracing::error!(error = %e, "usage not safe yet");

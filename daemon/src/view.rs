@@ -1,7 +1,9 @@
 //! The JSON that commands print and the REST routes will answer: typed once, written by the daemon, read by the
 //! commands.
 
+use bursar_engine::ratio::Ratio;
 use bursar_engine::records::{BudgetAlert, BudgetState, CircuitState};
+use bursar_engine::run::Begins;
 use serde::{Deserialize, Serialize};
 
 /// Tokens by kind, named as the API names them.
@@ -80,6 +82,44 @@ pub struct SessionView {
     pub transcript: Option<String>,
     /// Lines of its files that could not be used.
     pub bad_lines: u64,
+    /// Its total is known to be too low: a run's start, or the word at its end, is missing, or lines could not be used.
+    pub lower_bound: bool,
+    /// The share of what its clients say they spent that is accounted for; null before they said anything.
+    pub coverage: Option<Ratio>,
+    /// Where its total comes from.
+    pub sources: SourcesView,
+    /// Its runs: one process of the client each.
+    pub runs: Vec<RunView>,
+}
+
+/// Tokens by the sensor that told of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourcesView {
+    /// Lines of transcripts (and usage in hooks' payloads).
+    pub transcript: UsageView,
+    /// What the client said at the end of its runs, beside its lines: compactions, titles and the like.
+    pub settlement: UsageView,
+}
+
+/// One process of the client on a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunView {
+    /// Its number, from 1.
+    pub number: u32,
+    /// `startup`, `resume`, `fork` or `clear`.
+    pub begins: Begins,
+    /// When it began, RFC 3339 in UTC.
+    pub began_at: String,
+    /// When it ended, RFC 3339 in UTC.
+    pub ended_at: Option<String>,
+    /// Its client said what it spent, and that stands beside its lines.
+    pub settled: bool,
+    /// Another process was on the session at the same time.
+    pub overlaps: bool,
+    /// What its lines showed.
+    pub counted: UsageView,
+    /// What only its client's own total showed.
+    pub background: UsageView,
 }
 
 /// Somebody who waits, or waited, for a human.

@@ -10,13 +10,15 @@ use bursar_engine::event::OperatorRecord;
 use bursar_engine::hold::{Hold, HoldEnd};
 use bursar_engine::ids::{AgentKey, BudgetId, SessionId};
 use bursar_engine::policy::OnPause;
+use bursar_engine::ratio::Ratio;
 use bursar_engine::records::{BreakerState, BudgetAlert, BudgetState, CircuitState};
+use bursar_engine::run::{Run, Runs};
 use bursar_engine::session::Session;
 use bursar_engine::time::Timestamp;
 use bursar_engine::usage::{Totals, Usage};
 use bursar_protocol::answer::{self, Figures};
 
-use crate::view::{AgentView, AuditView, HoldView, ModelView, SessionView, UsageView};
+use crate::view::{AgentView, AuditView, HoldView, ModelView, RunView, SessionView, SourcesView, UsageView};
 
 /// A budget.
 pub fn budget(state: &State, budget: &Budget) -> BudgetState {
@@ -67,7 +69,8 @@ impl Sum {
             usage: usage(totals.usage),
             requests: totals.requests,
         };
-        self.models.iter().filter(|(_, t)| t.requests > 0).map(view).collect()
+        let told = |(_, t): &(&String, &Totals)| t.requests > 0 || t.usage != Usage::default();
+        self.models.iter().filter(told).map(view).collect()
     }
 }
 
@@ -121,6 +124,8 @@ fn one_session(state: &State, session: &Session, around: &Around<'_>) -> Session
     above.retain(|id| state.budgets.contains_key(id));
     let held = around.held.contains(&session.id);
     let own = state.budgets.get(&BudgetId::Session(session.id.clone()));
+    let runs = state.runs.get(&session.id);
+    let beside = runs.map(beside_lines).unwrap_or_default();
     SessionView {
         session_id: session.id.to_string(),
         project: session.project.clone(),
@@ -144,6 +149,35 @@ fn one_session(state: &State, session: &Session, around: &Around<'_>) -> Session
         budget: own.map(|b| budget(state, b)),
         transcript: session.transcript.clone(),
         bad_lines: around.bad_lines.get(&session.id).copied().unwrap_or(0),
+        lower_bound: around.bad_lines.contains_key(&session.id) || runs.is_none_or(Runs::is_lower_bound),
+        coverage: runs.and_then(Runs::coverage).map(|(accounted, said)| share(accounted, said)),
+        sources: SourcesView { transcript: usage(all.totals.usage.minus(beside)), settlement: usage(beside) },
+        runs: runs.map(|r| r.runs.iter().map(run).collect()).unwrap_or_default(),
+    }
+}
+
+fn share(part: u64, whole: u64) -> Ratio {
+    let millionths = u128::from(part) * 1_000_000 / u128::from(whole.max(1));
+    Ratio(u32::try_from(millionths).unwrap_or(u32::MAX))
+}
+
+/// What a session's clients spent beside their lines.
+fn beside_lines(runs: &Runs) -> Usage {
+    let rows = runs.runs.iter().flat_map(|run| run.background.values());
+    rows.fold(Usage::default(), |sum, row| sum.plus(row.usage))
+}
+
+fn run(run: &Run) -> RunView {
+    let sum = |all: &mut dyn Iterator<Item = Usage>| all.fold(Usage::default(), Usage::plus);
+    RunView {
+        number: run.number,
+        begins: run.begins,
+        began_at: run.began.to_string(),
+        ended_at: run.ended.map(|t| t.to_string()),
+        settled: !run.is_unsettled() && run.says().is_some(),
+        overlaps: run.overlaps,
+        counted: usage(sum(&mut run.counted.values().map(|s| s.usage))),
+        background: usage(sum(&mut run.background.values().map(|r| r.usage))),
     }
 }
 

@@ -60,7 +60,8 @@ impl Recording {
                 let read =
                     transcript::read_new(&path, &session, &agent, progress.as_ref(), Timestamp(NOW)).unwrap();
                 let Some(read) = read else { break };
-                let usage = Usage { file: Some(read.progress), rows: read.rows, known: Vec::new() };
+                let usage =
+                    Usage { file: Some(read.progress), rows: read.rows, known: Vec::new(), claim: None };
                 apply(state, &Command::Usage(usage), NOW);
             }
         }

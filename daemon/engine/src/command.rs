@@ -9,6 +9,7 @@ use crate::policy::Policy;
 use crate::print::Print;
 use crate::protection::Protect;
 use crate::row::{FileProgress, Row, Sighting};
+use crate::run::{Begins, ByModel};
 use crate::table::HookEvent;
 use crate::time::Timestamp;
 
@@ -88,6 +89,10 @@ pub struct Hook {
     pub shown_as: Option<String>,
     /// The tool, as a name of at most 64 characters.
     pub tool: Option<String>,
+    /// SessionStart: how a run begins, if one does.
+    pub begins: Option<Begins>,
+    /// Its transcript has been read to where it stood when this hook fired.
+    pub caught_up: bool,
     /// The calls that it tells of.
     pub calls: Vec<Call>,
     /// The payload named no event: the caller is answered in the seed's shape.
@@ -125,6 +130,8 @@ pub struct Usage {
     pub rows: Vec<Sighting>,
     /// Rows of these messages that the state has forgotten, from the store.
     pub known: Vec<Row>,
+    /// What the client said in this file that it has counted on its session, the last word of it.
+    pub claim: Option<ByModel>,
 }
 
 /// A human's act.

@@ -13,6 +13,7 @@ use crate::ids::{AgentKey, AlertId, BudgetId, SessionId};
 use crate::policy::Policy;
 use crate::protection::Protection;
 use crate::row::{FileProgress, Row};
+use crate::run::Runs;
 use crate::session::{Agent, Session};
 use crate::time::Timestamp;
 use crate::usage::Totals;
@@ -68,6 +69,8 @@ pub enum Event {
         /// The end of the retention.
         before: Timestamp,
     },
+    /// The runs of a session are now so.
+    Runs(Box<Runs>),
     /// A circuit is now so.
     Circuit(Circuit),
     /// The installation is now protected so.
@@ -124,6 +127,7 @@ impl Event {
             | Self::Row(_)
             | Self::Totals { .. }
             | Self::File(_)
+            | Self::Runs(_)
             | Self::RolledUp { .. }
             | Self::Forgotten(_)
             | Self::TaskForgotten(_)

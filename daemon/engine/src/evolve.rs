@@ -21,6 +21,7 @@ impl State {
             Event::Totals { session, agent, model, totals } => {
                 self.totals.insert((session.clone(), agent.clone(), model.clone()), *totals);
             }
+            Event::Runs(runs) => drop(self.runs.insert(runs.session.clone(), (**runs).clone())),
             Event::File(file) => drop(self.files.insert(file.path.clone(), file.clone())),
             Event::Hold(hold) => {
                 self.next_hold = self.next_hold.max(hold.id.0.saturating_add(1));
@@ -67,6 +68,7 @@ impl State {
         self.budgets.remove(&BudgetId::Session(session.clone()));
         self.sessions.remove(session);
         self.rolled_up.remove(session);
+        self.runs.remove(session);
         self.totals.retain(|(owner, _, _), _| owner != session);
         self.files.retain(|_, file| file.session != *session);
         self.holds.retain(|_, hold| hold.session != *session);

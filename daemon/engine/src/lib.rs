@@ -25,6 +25,7 @@ pub mod protection;
 pub mod ratio;
 pub mod records;
 pub mod row;
+pub mod run;
 pub mod session;
 pub mod shut;
 pub mod state;

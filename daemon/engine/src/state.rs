@@ -11,6 +11,7 @@ use crate::ids::{AgentKey, AlertId, BudgetId, HoldId, SessionId};
 use crate::policy::Policy;
 use crate::protection::Protection;
 use crate::row::{FileProgress, Recent, Row};
+use crate::run::Runs;
 use crate::session::{Agent, Session};
 use crate::time::Timestamp;
 use crate::usage::Totals;
@@ -32,6 +33,8 @@ pub struct State {
     pub totals: BTreeMap<(SessionId, AgentKey, String), Totals>,
     /// Sessions whose rows before that time are only sums by the hour any more (7.2).
     pub rolled_up: BTreeMap<SessionId, Timestamp>,
+    /// Runs of clients, by session.
+    pub runs: BTreeMap<SessionId, Runs>,
     /// Transcript files.
     pub files: BTreeMap<String, FileProgress>,
     /// Circuits of agents that called something.
@@ -64,6 +67,7 @@ impl State {
             budgets: BTreeMap::new(),
             totals: BTreeMap::new(),
             rolled_up: BTreeMap::new(),
+            runs: BTreeMap::new(),
             files: BTreeMap::new(),
             circuits: BTreeMap::new(),
             holds: BTreeMap::new(),

@@ -10,6 +10,7 @@ use bursar_engine::policy::Limit;
 use bursar_engine::protection::{PassphraseHash, Protect};
 use bursar_engine::ratio::Ratio;
 use bursar_engine::records::BreakerState;
+use bursar_engine::run::Begins;
 use bursar_engine::table::{Cell, HookEvent};
 use bursar_engine::time::Timestamp;
 use bursar_engine::verdict::{Because, BudgetFigures, CircuitFigures, ModelText, Verdict, Why};
@@ -76,9 +77,22 @@ pub fn hook(frame: &HookFrame, input: &HookInput<'_>, wall: Timestamp) -> Result
         task_type: frame.task_type.as_deref().filter(|t| is_name(t)).map(str::to_owned),
         shown_as: frame.agent.as_deref().filter(|t| !t.is_empty()).map(to_name),
         tool: input.tool_name.as_deref().map(tool_name),
+        begins: begins(input),
+        caught_up: true,
         calls: super::calls::of(input),
         seed_shape: input.seed_shape,
     })
+}
+
+/// How a run begins; a compaction begins none.
+fn begins(input: &HookInput<'_>) -> Option<Begins> {
+    match (input.event, input.source.as_deref()) {
+        (Event::SessionStart, Some("startup")) => Some(Begins::Startup),
+        (Event::SessionStart, Some("resume")) => Some(Begins::Resume),
+        (Event::SessionStart, Some("fork")) => Some(Begins::Fork),
+        (Event::SessionStart, Some("clear")) => Some(Begins::Clear),
+        _ => None,
+    }
 }
 
 /// A tool's name as it may stand in a text: at most 64 of `[A-Za-z0-9_-]` (6.9).

@@ -16,6 +16,7 @@ use bursar_protocol::message::{FromDaemon, HookFrame};
 use crate::clock::Clock;
 use crate::host::Host;
 use crate::ipc::convert;
+use crate::keeper;
 use crate::payload;
 use crate::peer::{self, Peer};
 use crate::project;
@@ -25,6 +26,9 @@ use crate::view::VerdictView;
 
 /// A longer payload is parsed beside the threads that serve.
 const LONG_PAYLOAD_BYTES: usize = 32 * 1024;
+
+/// How long a run's beginning waits for what stands in its transcript; its client gives up after 250 ms.
+const CATCHES_UP: Duration = Duration::from_millis(120);
 
 /// What a hook's connection does next.
 #[derive(Debug)]
@@ -73,6 +77,9 @@ pub async fn answer(service: &Arc<Service>, peer: Peer, frame: &HookFrame) -> Ou
         let started = frame.project_dir.clone().or_else(|| input.cwd.clone());
         hook.project = started.and_then(|dir| project::name(Path::new(&dir)));
     }
+    if hook.begins.is_some() {
+        hook.caught_up = before_a_run(service, &hook).await;
+    }
     let verdict = decide(service, &hook, &input).await;
     log(service, &hook, &verdict, began);
     if verdict.cell == Cell::Hold
@@ -81,6 +88,24 @@ pub async fn answer(service: &Arc<Service>, peer: Peer, frame: &HookFrame) -> Ou
         return Outcome::Held(Held { id, event: input.event, seed_shape: input.seed_shape });
     }
     Outcome::Answer(worded(input.event, input.seed_shape, &verdict))
+}
+
+/// What a run's beginning must find known: that an earlier client is gone, and all that stood in the transcript. Whether
+/// it does.
+async fn before_a_run(service: &Arc<Service>, hook: &Hook) -> bool {
+    let host = &service.host;
+    let earlier = host.look(|state| {
+        let run = state.runs.get(&hook.session)?.runs.last()?;
+        run.client_pid.filter(|_| run.ended.is_none() && run.client_pid != hook.client_pid)
+    });
+    if earlier.is_some_and(keeper::is_gone) {
+        host.tell(&Command::ClientGone(hook.session.clone())).await;
+    }
+    let Some(transcript) = transcript_of(host, hook) else { return true };
+    // The session must be known before its file is read; its run begins after that.
+    host.tell(&Command::Meet(Hook { begins: None, ..hook.clone() })).await;
+    let reading = service.tailer.read_session(&hook.session, &transcript);
+    tokio::time::timeout(CATCHES_UP, reading).await.is_ok()
 }
 
 async fn decide(service: &Arc<Service>, hook: &Hook, input: &HookInput<'_>) -> Verdict {
@@ -103,7 +128,7 @@ async fn decide(service: &Arc<Service>, hook: &Hook, input: &HookInput<'_>) -> V
         && let Some(seen) = payload::usage(input, hook, host.clock().now())
     {
         host.tell(&Command::Meet(hook.clone())).await;
-        let usage = Usage { file: None, rows: vec![seen], known: Vec::new() };
+        let usage = Usage { file: None, rows: vec![seen], known: Vec::new(), claim: None };
         if let Err(e) = host.count(usage).await {
             tracing::error!(error = %e, "usage from a payload is not safe yet");
         }

@@ -43,6 +43,7 @@ pub(super) fn forget(tx: &Transaction<'_>, session: &SessionId) -> Result<(), St
         "DELETE FROM budgets WHERE kind = 'agent' AND name IN (SELECT agent FROM agents WHERE session = ?1)",
         "DELETE FROM budgets WHERE kind = 'session' AND name = ?1",
         "DELETE FROM circuits WHERE session = ?1",
+        "DELETE FROM runs WHERE session = ?1",
         "DELETE FROM agents WHERE session = ?1",
         "DELETE FROM rows WHERE session = ?1",
         "DELETE FROM totals WHERE session = ?1",

@@ -9,6 +9,7 @@ use bursar_engine::hold::Hold;
 use bursar_engine::ids::{AgentKey, SessionId};
 use bursar_engine::policy::Policy;
 use bursar_engine::row::{FileProgress, Row};
+use bursar_engine::run::Runs;
 use bursar_engine::session::{Agent, Session};
 use bursar_engine::state::MAX_ENDED_HOLDS;
 use bursar_engine::time::Timestamp;
@@ -37,6 +38,9 @@ impl Store {
         }
         for c in self.bodies::<Circuit>("circuits", "SELECT body FROM circuits")? {
             state.circuits.insert(c.id.clone(), c);
+        }
+        for r in self.bodies::<Runs>("runs", "SELECT body FROM runs")? {
+            state.runs.insert(r.session.clone(), r);
         }
         for f in self.bodies::<FileProgress>("files", "SELECT body FROM files")? {
             state.files.insert(f.path.clone(), f);

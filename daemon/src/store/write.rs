@@ -102,6 +102,9 @@ fn write(tx: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
                 ],
             )
         }
+        Event::Runs(r) => {
+            put(tx, "INSERT OR REPLACE INTO runs VALUES (?1, ?2)", params![r.session.as_str(), json(r)?])
+        }
         Event::File(f) => put(
             tx,
             "INSERT OR REPLACE INTO files VALUES (?1, ?2, ?3)",
@@ -243,6 +246,7 @@ fn to_outbox(tx: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
         | Event::Row(_)
         | Event::Totals { .. }
         | Event::File(_)
+        | Event::Runs(_)
         | Event::Operator(_)
         | Event::RolledUp { .. }
         | Event::Forgotten(_)

@@ -4,11 +4,14 @@ use std::borrow::Cow;
 
 use bursar_engine::ids::{AgentKey, SessionId};
 use bursar_engine::row::Sighting;
+use bursar_engine::run::ByModel;
 use bursar_engine::time::Timestamp;
 use bursar_engine::usage::Usage;
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use super::claim;
 
 /// The most tool calls that are taken from one line.
 const MAX_CALLS_PER_LINE: usize = 256;
@@ -25,6 +28,13 @@ pub enum Line {
         seen: Box<Sighting>,
         /// The ids of its tool calls.
         calls: Vec<String>,
+    },
+    /// What the client says that it has counted on the session.
+    Claim {
+        /// The session that it speaks of.
+        session: SessionId,
+        /// Its totals by model.
+        totals: ByModel,
     },
     /// Nothing to count.
     Other,
@@ -83,6 +93,11 @@ struct CacheCreation {
 
 /// Reads a line of the file of `agent` in `session`; `now` dates a line that has no date of its own.
 pub fn parse(line: &[u8], session: &SessionId, agent: &AgentKey, now: Timestamp) -> Line {
+    if memmem::find(line, b"\"cost-state\"").is_some()
+        && let Some(claim) = claim::parse(line, session)
+    {
+        return claim;
+    }
     // Most of a transcript is results and snapshots: pass over them without parsing.
     if memmem::find(line, b"\"assistant\"").is_none() || memmem::find(line, b"\"message\"").is_none() {
         return Line::Other;
@@ -139,7 +154,7 @@ fn usage_of(raw: &RawUsage) -> Option<Usage> {
     usage.is_plausible().then_some(usage)
 }
 
-fn model_name(model: &str) -> String {
+pub(super) fn model_name(model: &str) -> String {
     let name: String = model.chars().filter(char::is_ascii_graphic).take(MAX_MODEL_BYTES).collect();
     if name.is_empty() { "unknown".to_owned() } else { name }
 }
@@ -180,7 +195,7 @@ mod tests {
     fn usage(line: &str) -> Option<Usage> {
         match read(line) {
             Line::Usage { seen, .. } => Some(seen.usage),
-            Line::Other | Line::Bad => None,
+            Line::Other | Line::Bad | Line::Claim { .. } => None,
         }
     }
 

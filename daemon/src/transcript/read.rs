@@ -6,6 +6,7 @@ use std::path::Path;
 
 use bursar_engine::ids::{AgentKey, SessionId};
 use bursar_engine::row::{FileProgress, MAX_ROWS_PER_COMMAND, Sighting};
+use bursar_engine::run::ByModel;
 use bursar_engine::time::Timestamp;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -34,6 +35,8 @@ pub struct Read {
     pub progress: FileProgress,
     /// Requests, in the order of the file; lines of one message that stand together are folded into one.
     pub rows: Vec<Sighting>,
+    /// What the client said last of what it has counted on this file's session.
+    pub claim: Option<ByModel>,
     /// Tool calls that stand in what was read.
     pub tool_use_ids: Vec<String>,
     /// There may be more; read again.
@@ -68,6 +71,7 @@ pub fn read_new(
         // What stands behind the offset was written after that was read, whatever the clocks were set to meanwhile.
         written: start.map_or(Timestamp(0), |p| p.read_at)..=now,
         rows: Vec::new(),
+        claim: None,
         calls: Vec::new(),
         bad_lines: start.map_or(0, |p| p.bad_lines),
         skipping: start.is_some_and(|p| p.in_long_line),
@@ -90,7 +94,7 @@ pub fn read_new(
         bad_lines: step.bad_lines,
         in_long_line: step.skipping,
     };
-    Ok(Some(Read { progress, rows: step.rows, tool_use_ids: step.calls, more }))
+    Ok(Some(Read { progress, rows: step.rows, claim: step.claim, tool_use_ids: step.calls, more }))
 }
 
 /// Whether the file is the one that was read: same place, not shorter, and the same before the offset.
@@ -130,7 +134,7 @@ pub fn recent_tool_use_ids(
     let lines = bytes.split(|b| *b == b'\n');
     let calls = lines.filter_map(|line| match parse(line, session, agent, Timestamp(0)) {
         Line::Usage { calls, .. } => Some(calls),
-        Line::Other | Line::Bad => None,
+        Line::Other | Line::Bad | Line::Claim { .. } => None,
     });
     Ok(calls.flatten().collect())
 }
@@ -141,6 +145,7 @@ struct Step<'a> {
     /// When the lines can have been written.
     written: RangeInclusive<Timestamp>,
     rows: Vec<Sighting>,
+    claim: Option<ByModel>,
     calls: Vec<String>,
     bad_lines: u64,
     /// Inside a line that is over the limit: its end has not been seen yet.
@@ -211,6 +216,8 @@ impl Step<'_> {
                 let at = seen.at.min(*self.written.end()).max(*self.written.start());
                 self.add(Sighting { at, ..*seen });
             }
+            Line::Claim { session, totals } if session == *self.session => self.claim = Some(totals),
+            Line::Claim { .. } => {}
             Line::Bad => self.bad_lines += 1,
             Line::Other => {}
         }

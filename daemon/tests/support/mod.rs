@@ -32,6 +32,8 @@ pub(crate) fn hook(id: &str, event: HookEvent, at: u64) -> Hook {
         task_type: None,
         shown_as: None,
         tool: None,
+        begins: None,
+        caught_up: true,
         calls: Vec::new(),
         seed_shape: false,
     }
@@ -49,7 +51,7 @@ pub(crate) fn request(id: &str, message: &str, tokens: u64, at: u64) -> Command 
         micro_usd: 0,
         at: Timestamp(at),
     };
-    Command::Usage(Usage { file: None, rows: vec![seen], known: Vec::new() })
+    Command::Usage(Usage { file: None, rows: vec![seen], known: Vec::new(), claim: None })
 }
 
 /// Decides a command and applies what happened.

@@ -58,6 +58,8 @@ fn hook(session: &str, event: HookEvent) -> Hook {
         task_type: None,
         shown_as: None,
         tool: Some("Bash".to_owned()),
+        begins: None,
+        caught_up: true,
         calls: Vec::new(),
         seed_shape: false,
     }

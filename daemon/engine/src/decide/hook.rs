@@ -7,7 +7,7 @@ use crate::alert::{Alert, AlertType};
 use crate::budget::{Budget, Seal};
 use crate::command::Hook;
 use crate::decide::holds::{begin, instead_of_hold};
-use crate::decide::{Decision, Reply, calls, texts};
+use crate::decide::{Decision, Reply, calls, settle, texts};
 use crate::event::Event;
 use crate::ids::{AgentKey, AlertId, BudgetId, to_name};
 use crate::policy::{Limit, Mode};
@@ -140,6 +140,7 @@ pub(super) fn meet(state: &State, hook: &Hook, now: Timestamp) -> Vec<Event> {
         start(BudgetId::Task(to_name(task)), limit, shown, hook.task_type.as_deref());
     }
     events.extend(met_agent(state, hook, now));
+    events.extend(settle::met(state, hook, now).map(|runs| Event::Runs(Box::new(runs))));
     events
 }
 

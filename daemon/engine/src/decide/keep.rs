@@ -16,7 +16,14 @@ fn told(events: Vec<Event>) -> Decision {
 pub(super) fn client_gone(state: &State, session: &SessionId, now: Timestamp) -> Decision {
     let live = state.sessions.get(session).filter(|s| s.ended.is_none());
     let ended = live.map(|s| Event::Session(Session { ended: Some(now), ..s.clone() }));
-    told(ended.into_iter().collect())
+    let mut events: Vec<Event> = ended.into_iter().collect();
+    let runs = state.runs.get(session).filter(|r| r.runs.iter().any(|run| run.ended.is_none()));
+    events.extend(runs.map(|runs| {
+        let mut runs = runs.clone();
+        runs.end(now);
+        Event::Runs(Box::new(runs))
+    }));
+    told(events)
 }
 
 pub(super) fn roll_up(sessions: &[SessionId], before: Timestamp) -> Decision {

@@ -8,6 +8,7 @@ mod operator;
 mod operator_circuits;
 mod operator_tasks;
 mod protect;
+mod settle;
 mod texts;
 mod usage;
 

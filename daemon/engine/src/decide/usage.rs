@@ -8,11 +8,13 @@ use crate::budget::{Budget, Counted, Crossing};
 use crate::command::Usage as Command;
 use crate::decide::holds::{Changed, reconsider};
 use crate::decide::hook::{alert, new_agent};
+use crate::decide::settle::Settling;
 use crate::decide::{Decision, Reply};
 use crate::event::Event;
 use crate::hold::HoldEnd;
 use crate::ids::{AgentKey, AlertId, BudgetId, SessionId};
 use crate::row::{Charge, Row, Sighting};
+use crate::run::{BACKGROUND, Spent};
 use crate::session::{Agent, Session};
 use crate::time::Timestamp;
 use crate::usage::{Totals, Usage};
@@ -25,6 +27,10 @@ pub(super) fn decide(state: &State, command: &Command, now: Timestamp) -> Decisi
     for sighting in &command.rows {
         books.count(sighting, command);
     }
+    if let (Some(file), Some(claim)) = (&command.file, &command.claim) {
+        books.settling.claimed(state, &file.session, claim, now);
+    }
+    books.settle();
     let mut events = books.close();
     events.extend(command.file.clone().map(Event::File));
     Decision { reply: Reply::None, events }
@@ -41,6 +47,7 @@ struct Books<'a> {
     totals: BTreeMap<(SessionId, AgentKey, String), Totals>,
     rows: BTreeMap<String, Row>,
     order: Vec<String>,
+    settling: Settling,
 }
 
 impl<'a> Books<'a> {
@@ -55,10 +62,12 @@ impl<'a> Books<'a> {
             totals: BTreeMap::new(),
             rows: BTreeMap::new(),
             order: Vec::new(),
+            settling: Settling::default(),
         }
     }
 
     fn count(&mut self, seen: &Sighting, from: &Command) {
+        self.settling.copied(self.state, from, seen);
         let message_id = match &seen.message_id {
             Some(id) => id.clone(),
             None => self.payload_id(&seen.session),
@@ -91,9 +100,9 @@ impl<'a> Books<'a> {
         let totals = self.totals_of(&seen.session, &seen.agent, &seen.model);
         totals.usage = totals.usage.plus(seen.usage);
         totals.micro_usd = totals.micro_usd.saturating_add(seen.micro_usd);
-        totals.requests = totals.requests.saturating_add(1);
+        totals.requests = totals.requests.saturating_add(is_request(&message_id));
         self.note_context(seen);
-        self.put(Row {
+        let row = Row {
             message_id,
             request_id: seen.request_id.clone(),
             session: seen.session.clone(),
@@ -103,7 +112,9 @@ impl<'a> Books<'a> {
             micro_usd: seen.micro_usd,
             at: seen.at,
             charged,
-        });
+        };
+        self.settling.counted(self.state, &row, None, (&seen.model, spent(seen.usage, seen.micro_usd)));
+        self.put(row);
     }
 
     /// A further line of a request: the one with the greatest output wins, whole; on a tie the later one. Owner and
@@ -113,14 +124,19 @@ impl<'a> Books<'a> {
         if same || seen.usage.output < old.usage.output || is_blank_copy(&old, seen) {
             return;
         }
+        self.replace(old, seen);
+    }
+
+    /// A row becomes what was seen, in its totals and in the budgets that it was counted in.
+    fn replace(&mut self, old: Row, seen: &Sighting) {
         let before = self.totals_of(&old.session, &old.agent, &old.model);
         before.usage = before.usage.minus(old.usage);
         before.micro_usd = before.micro_usd.saturating_sub(old.micro_usd);
-        before.requests = before.requests.saturating_sub(1);
+        before.requests = before.requests.saturating_sub(is_request(&old.message_id));
         let after = self.totals_of(&old.session, &old.agent, &seen.model);
         after.usage = after.usage.plus(seen.usage);
         after.micro_usd = after.micro_usd.saturating_add(seen.micro_usd);
-        after.requests = after.requests.saturating_add(1);
+        after.requests = after.requests.saturating_add(is_request(&old.message_id));
         let (minus, plus) =
             (self.counted(old.usage, old.micro_usd), self.counted(seen.usage, seen.micro_usd));
         for charge in &old.charged {
@@ -131,10 +147,43 @@ impl<'a> Books<'a> {
             }
         }
         self.note_context(seen);
+        let was = (old.model.clone(), spent(old.usage, old.micro_usd));
         let mut row = old;
         row.request_id = row.request_id.or_else(|| seen.request_id.clone());
         (row.model, row.usage, row.micro_usd) = (seen.model.clone(), seen.usage, seen.micro_usd);
+        let plus = (seen.model.as_str(), spent(seen.usage, seen.micro_usd));
+        self.settling.counted(self.state, &row, Some((&was.0, was.1)), plus);
         self.put(row);
+    }
+
+    /// What the clients' own totals show beyond their lines becomes rows, or changes those that it became before.
+    fn settle(&mut self) {
+        for missing in self.settling.missing(self.now) {
+            let seen = Sighting {
+                message_id: Some(missing.key()),
+                request_id: None,
+                session: missing.session.clone(),
+                agent: AgentKey::Main,
+                model: missing.model.clone(),
+                usage: missing.spent.usage,
+                micro_usd: missing.spent.micro_usd,
+                at: missing.old.as_ref().map_or(missing.at, |row| row.at),
+            };
+            let context = self.agents.get(&(seen.session.clone(), AgentKey::Main)).cloned();
+            match missing.old.clone() {
+                None => self.add(missing.key(), &seen),
+                Some(old) => self.replace(old, &seen),
+            }
+            // It is no request whose context the next one sends again.
+            if let Some(context) =
+                context.or_else(|| self.state.agents.get(&(seen.session.clone(), AgentKey::Main)).cloned())
+            {
+                self.agents.insert((seen.session.clone(), AgentKey::Main), context);
+            }
+            if let Some(row) = self.rows.get(&missing.key()).cloned() {
+                self.settling.keep(&missing, row);
+            }
+        }
     }
 
     /// A subagent that only its transcript tells of; its budget begins with it.
@@ -162,6 +211,7 @@ impl<'a> Books<'a> {
                 | Event::TaskForgotten(_)
                 | Event::HistoryEnded { .. }
                 | Event::Circuit(_)
+                | Event::Runs(_)
                 | Event::Protection(_)
                 | Event::Configured { .. } => {}
             }
@@ -244,6 +294,8 @@ impl<'a> Books<'a> {
             model,
             totals,
         }));
+        let runs = self.settling.into_changed(self.state);
+        events.extend(runs.into_iter().map(|runs| Event::Runs(Box::new(runs))));
         events.extend(released);
         events.extend(alerts);
         events
@@ -260,6 +312,15 @@ impl<'a> Books<'a> {
         let changed = Changed { budgets, ..Changed::default() };
         reconsider(self.state, &changed, HoldEnd::Released, None, self.now)
     }
+}
+
+/// 1 for a request; what a client spent beside its lines is some, nobody knows how many.
+fn is_request(key: &str) -> u64 {
+    u64::from(!key.starts_with(BACKGROUND))
+}
+
+fn spent(usage: Usage, micro_usd: u64) -> Spent {
+    Spent { usage, micro_usd }
 }
 
 /// A fork's copy with its usage set to 0 never stands for the message.

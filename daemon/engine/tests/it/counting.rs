@@ -143,7 +143,7 @@ fn a_row_that_the_store_remembers_is_corrected_and_not_counted_again() {
     let known: Vec<Row> = world.state.recent.get("m1").cloned().into_iter().collect();
     world.state.recent = Recent::default();
     assert_eq!(world.state.forgotten(["m1", "m2"].into_iter()), ["m1", "m2"]);
-    world.send(&Command::Usage(UsageRead { file: None, rows: vec![line(100, 50)], known }));
+    world.send(&Command::Usage(UsageRead { file: None, rows: vec![line(100, 50)], known, claim: None }));
     assert_eq!((world.stands(ID).0, world.totals(None).requests), (150, 1));
     assert_eq!(world.state.forgotten(["m1", "m2"].into_iter()), ["m2"]);
 }
@@ -242,7 +242,7 @@ fn how_far_a_file_was_read_is_told_with_its_rows_and_last() {
         read_at: START,
         in_long_line: false,
     };
-    let read = UsageRead { file: Some(file.clone()), rows: vec![line(1, 1)], known: Vec::new() };
+    let read = UsageRead { file: Some(file.clone()), rows: vec![line(1, 1)], known: Vec::new(), claim: None };
     let events = world.send(&Command::Usage(read)).events;
     assert!(matches!(events.last(), Some(Event::File(f)) if *f == file));
     assert!(events.iter().any(|e| matches!(e, Event::Row(r) if r.message_id == "m1")));
@@ -287,7 +287,7 @@ fn only_the_owners_own_transcript_lowers_what_was_counted() {
         in_long_line: false,
     };
     let read = |world: &mut World, file: Option<FileProgress>, seen: Sighting| {
-        world.send(&Command::Usage(UsageRead { file, rows: vec![seen], known: Vec::new() }));
+        world.send(&Command::Usage(UsageRead { file, rows: vec![seen], known: Vec::new(), claim: None }));
     };
     let mut world = World::with_session(1_000);
     for (key, file) in [("m1", Some("s1")), ("payload:s1:t1", None)] {

@@ -171,7 +171,12 @@ fn read_in(policy: &Policy, readings: &[Vec<Sighting>]) -> State {
         world.hook(start);
     }
     for rows in readings {
-        world.send(&Command::Usage(UsageRead { file: None, rows: rows.clone(), known: Vec::new() }));
+        world.send(&Command::Usage(UsageRead {
+            file: None,
+            rows: rows.clone(),
+            known: Vec::new(),
+            claim: None,
+        }));
     }
     world.state
 }

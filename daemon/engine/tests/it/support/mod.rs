@@ -78,7 +78,7 @@ impl World {
     }
 
     pub(crate) fn read(&mut self, rows: Vec<Sighting>) -> Decision {
-        self.send(&Command::Usage(UsageRead { file: None, rows, known: Vec::new() }))
+        self.send(&Command::Usage(UsageRead { file: None, rows, known: Vec::new(), claim: None }))
     }
 
     /// A request of the main agent, new and dated now, that takes so many tokens.
@@ -199,6 +199,8 @@ pub(crate) fn hook(event: HookEvent) -> Hook {
         task_type: None,
         shown_as: None,
         tool: None,
+        begins: None,
+        caught_up: true,
         calls: Vec::new(),
         seed_shape: false,
     }

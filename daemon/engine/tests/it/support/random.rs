@@ -67,7 +67,7 @@ fn command(step: &Step, state: &State, now: &mut Timestamp) -> Option<Command> {
         Step::Read(lines) => {
             let rows =
                 lines.iter().map(|(line, age)| Sighting { at: Timestamp(now.0 - age), ..line.clone() });
-            Command::Usage(UsageRead { file: None, rows: rows.collect(), known: Vec::new() })
+            Command::Usage(UsageRead { file: None, rows: rows.collect(), known: Vec::new(), claim: None })
         }
         Step::Act(operator) => Command::Operator(operator.clone()),
         Step::Tick => Command::Tick,

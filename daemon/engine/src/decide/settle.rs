@@ -1,0 +1,147 @@
+//! Settling runs: what a client says of itself, less what its lines showed, is a row of its own. Whatever the order of
+//! lines and claims, it comes to the same.
+
+use crate::command::{Hook, Usage as Command};
+use crate::ids::SessionId;
+use crate::row::{Row, Sighting};
+use crate::run::{BACKGROUND, ByModel, Runs, Spent};
+use crate::state::State;
+use crate::table::HookEvent;
+use crate::time::Timestamp;
+
+/// What a hook tells of runs; none where nothing changes.
+pub(super) fn met(state: &State, hook: &Hook, now: Timestamp) -> Option<Runs> {
+    let known = state.runs.get(&hook.session);
+    let mut runs = known.cloned().unwrap_or_else(|| Runs::new(hook.session.clone()));
+    match (hook.event, hook.begins) {
+        // Hooks of one start may be told twice.
+        (HookEvent::SessionStart, Some(begins)) if !is_told_again(&runs, hook) => {
+            runs.begin(begins, hook.client_pid, hook.caught_up, now.min(hook.wall));
+        }
+        (HookEvent::SessionEnd, _) => runs.end(now),
+        _ => return None,
+    }
+    (known != Some(&runs)).then_some(runs)
+}
+
+/// Whether the run that is under way is this very one: the same process, and it has not ended.
+fn is_told_again(runs: &Runs, hook: &Hook) -> bool {
+    let last = runs.runs.last().filter(|run| run.ended.is_none());
+    last.is_some_and(|run| hook.client_pid.is_some() && run.client_pid == hook.client_pid)
+}
+
+/// The runs of sessions that one command touches, as they become.
+#[derive(Debug, Default)]
+pub(super) struct Settling {
+    touched: std::collections::BTreeMap<SessionId, Runs>,
+}
+
+impl Settling {
+    fn of<'a>(&'a mut self, state: &State, session: &SessionId) -> Option<&'a mut Runs> {
+        if !self.touched.contains_key(session) {
+            let known = state.runs.get(session)?.clone();
+            self.touched.insert(session.clone(), known);
+        }
+        self.touched.get_mut(session)
+    }
+
+    /// A request was counted, or corrected from `minus` to `plus`.
+    pub(super) fn counted(
+        &mut self,
+        state: &State,
+        row: &Row,
+        minus: Option<(&str, Spent)>,
+        plus: (&str, Spent),
+    ) {
+        if row.message_id.starts_with(BACKGROUND) {
+            return;
+        }
+        let Some(run) = self.of(state, &row.session).and_then(|runs| runs.run_at(row.at)) else { return };
+        if let Some((model, spent)) = minus {
+            let known = run.counted.entry(model.to_owned()).or_default();
+            *known = known.minus(spent);
+        }
+        let known = run.counted.entry(plus.0.to_owned()).or_default();
+        *known = known.plus(plus.1);
+    }
+
+    /// A line in the file of one session that belongs to another one: a copy.
+    pub(super) fn copied(&mut self, state: &State, from: &Command, seen: &Sighting) {
+        let Some(file) = from.file.as_ref().filter(|file| file.session != seen.session) else { return };
+        let parent = state.runs.get(&seen.session).cloned();
+        let Some(runs) = self.of(state, &file.session) else { return };
+        let Some(began) = runs.runs.iter().find(|run| run.base.is_none()).map(|run| run.began) else {
+            return;
+        };
+        // Of a parent that was never seen here nothing is known, so neither is what the fork began with.
+        let Some(parent) = parent else { return };
+        runs.is_a_copy_of(seen.session.clone(), &parent.claimed_at(began));
+    }
+
+    /// What a session's client said of itself.
+    pub(super) fn claimed(&mut self, state: &State, session: &SessionId, totals: &ByModel, now: Timestamp) {
+        if let Some(runs) = self.of(state, session) {
+            runs.claim(totals, now);
+        } else if state.sessions.contains_key(session) {
+            let mut runs = Runs::new(session.clone());
+            runs.claim(totals, now);
+            self.touched.insert(session.clone(), runs);
+        }
+    }
+
+    /// The rows of what no line showed, as they are now: old and new usage of each that changes.
+    pub(super) fn missing(&self, now: Timestamp) -> Vec<Missing> {
+        let mut all = Vec::new();
+        for runs in self.touched.values() {
+            for run in &runs.runs {
+                let Some(missing) = run.missing() else { continue };
+                for (model, spent) in missing {
+                    let old = run.background.get(&model).cloned();
+                    let was = old
+                        .as_ref()
+                        .map_or(Spent::default(), |r| Spent { usage: r.usage, micro_usd: r.micro_usd });
+                    if was != spent {
+                        let at = run.ended.unwrap_or(now).max(run.began);
+                        let (session, number) = (runs.session.clone(), run.number);
+                        all.push(Missing { session, number, model, spent, old, at });
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// Remembers a background row in its run.
+    pub(super) fn keep(&mut self, missing: &Missing, row: Row) {
+        let run = self
+            .touched
+            .get_mut(&missing.session)
+            .and_then(|runs| runs.runs.iter_mut().find(|run| run.number == missing.number));
+        if let Some(run) = run {
+            run.background.insert(missing.model.clone(), row);
+        }
+    }
+
+    /// The runs that changed.
+    pub(super) fn into_changed(self, state: &State) -> Vec<Runs> {
+        self.touched.into_values().filter(|runs| state.runs.get(&runs.session) != Some(runs)).collect()
+    }
+}
+
+/// What a run spent beside its lines, on one model.
+#[derive(Debug)]
+pub(super) struct Missing {
+    pub(super) session: SessionId,
+    pub(super) number: u32,
+    pub(super) model: String,
+    pub(super) spent: Spent,
+    pub(super) old: Option<Row>,
+    pub(super) at: Timestamp,
+}
+
+impl Missing {
+    /// The key of its row.
+    pub(super) fn key(&self) -> String {
+        format!("{BACKGROUND}{}:{}:{}", self.session, self.number, self.model)
+    }
+}
