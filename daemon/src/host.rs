@@ -3,7 +3,7 @@
 //! The lock is std's, short, and never held across an await or I/O: a decision takes a microsecond, and handing the
 //! events to the writer under it is what makes the order on the disk the order of the decisions.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -204,7 +204,9 @@ impl Host {
                 Event::Hold(hold) => decided.hold_began |= hold.end.is_none(),
                 // Coming back, or drawing on another task, it may stand under something that is shut, or no longer.
                 Event::Session(session) => {
-                    let drew = |s: &Session| (s.ended.is_some(), s.env_task.clone(), s.tasks.clone());
+                    let drew = |s: &Session| {
+                        (s.ended.is_some(), s.env_task.clone(), s.tasks.clone(), s.draws_on.clone())
+                    };
                     if state.sessions.get(&session.id).map(drew) != Some(drew(session)) {
                         decided.marks.push(session.id.clone());
                     }
@@ -341,11 +343,18 @@ impl Host {
 
     /// The processes of the clients that are served.
     pub fn served_clients(&self) -> BTreeSet<u32> {
+        self.served().into_keys().collect()
+    }
+
+    /// The sessions that are served, by their client's process; of several of one process the one met last.
+    pub fn served(&self) -> BTreeMap<u32, SessionId> {
         let (now, now_ms) = (self.clock.now(), since_boot_ms());
         let sessions: Vec<_> = self.look(|state| {
             let lately = |s: &&Session| s.ended.is_none_or(|at| now.since(at) < ENDED_LATELY_MS);
             let known = state.sessions.values().filter(lately);
-            known.filter_map(|s| Some((s.client_pid?, s.ended.is_some(), s.first_seen))).collect()
+            known
+                .filter_map(|s| Some((s.client_pid?, s.ended.is_some(), s.first_seen, s.id.clone())))
+                .collect()
         });
         // A session's end is its client's word, or that of anything that speaks for it: while that very process lives, it
         // is one.
@@ -354,9 +363,12 @@ impl Host {
             started
                 .is_some_and(|started| now_ms.saturating_sub(started) + A_MOMENT_MS >= now.since(first_seen))
         };
-        let served =
-            sessions.into_iter().filter(|(pid, ended, first_seen)| !ended || lives(*pid, *first_seen));
-        served.map(|(pid, _, _)| pid).collect()
+        let is_served = |(pid, ended, first_seen, _): &(u32, bool, Timestamp, SessionId)| {
+            !ended || lives(*pid, *first_seen)
+        };
+        let mut served: Vec<_> = sessions.into_iter().filter(is_served).collect();
+        served.sort_by_key(|(_, _, first_seen, _)| *first_seen);
+        served.into_iter().map(|(pid, _, _, id)| (pid, id)).collect()
     }
 
     /// Adds to a counter.

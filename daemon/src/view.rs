@@ -82,6 +82,10 @@ pub struct SessionView {
     pub transcript: Option<String>,
     /// Lines of its files that could not be used.
     pub bad_lines: u64,
+    /// The session whose budget it draws on, as its child or its copy.
+    pub draws_on: Option<String>,
+    /// The session that `/clear` ended for it.
+    pub follows: Option<String>,
     /// Its total is known to be too low: a run's start, or the word at its end, is missing, or lines could not be used.
     pub lower_bound: bool,
     /// The share of what its clients say they spent that is accounted for; null before they said anything.

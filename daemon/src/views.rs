@@ -123,7 +123,7 @@ fn one_session(state: &State, session: &Session, around: &Around<'_>) -> Session
     above.extend(agents.keys().filter_map(|k| Some(BudgetId::Agent(k.sub()?.to_owned()))));
     above.retain(|id| state.budgets.contains_key(id));
     let held = around.held.contains(&session.id);
-    let own = state.budgets.get(&BudgetId::Session(session.id.clone()));
+    let own = state.budgets.get(&BudgetId::Session(state.purse(&session.id).clone()));
     let runs = state.runs.get(&session.id);
     let beside = runs.map(beside_lines).unwrap_or_default();
     SessionView {
@@ -149,6 +149,8 @@ fn one_session(state: &State, session: &Session, around: &Around<'_>) -> Session
         budget: own.map(|b| budget(state, b)),
         transcript: session.transcript.clone(),
         bad_lines: around.bad_lines.get(&session.id).copied().unwrap_or(0),
+        draws_on: session.draws_on.as_ref().map(ToString::to_string),
+        follows: session.follows.as_ref().map(ToString::to_string),
         lower_bound: around.bad_lines.contains_key(&session.id) || runs.is_none_or(Runs::is_lower_bound),
         coverage: runs.and_then(Runs::coverage).map(|(accounted, said)| share(accounted, said)),
         sources: SourcesView { transcript: usage(all.totals.usage.minus(beside)), settlement: usage(beside) },

@@ -89,6 +89,8 @@ pub struct Hook {
     pub shown_as: Option<String>,
     /// The tool, as a name of at most 64 characters.
     pub tool: Option<String>,
+    /// The session whose client this one's descends from (`claude -p` in an agent's shell).
+    pub parent: Option<SessionId>,
     /// SessionStart: how a run begins, if one does.
     pub begins: Option<Begins>,
     /// Its transcript has been read to where it stood when this hook fired.

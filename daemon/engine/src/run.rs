@@ -91,8 +91,10 @@ pub struct Run {
     pub began: Timestamp,
     /// When it ended, by its own word or because its process was gone.
     pub ended: Option<Timestamp>,
-    /// What the client had counted before; none while a fork's parent is not known.
+    /// What the client had counted before; none while that is not known.
     pub base: Option<ByModel>,
+    /// Lines that it copied will name its parent, and with it the base.
+    pub awaits_parent: bool,
     /// What it said last.
     pub claimed: Option<ByModel>,
     /// What its requests took that were counted.
@@ -177,6 +179,7 @@ impl Runs {
             began: now,
             ended: None,
             base,
+            awaits_parent: begins == Begins::Fork && caught_up,
             claimed: None,
             counted: ByModel::new(),
             overlaps,
@@ -208,9 +211,9 @@ impl Runs {
     /// A copied line names whom this session is a copy of; `before` is what that one's client had counted then.
     pub fn is_a_copy_of(&mut self, parent: SessionId, before: &ByModel) {
         self.forked_from = Some(parent);
-        let forks = |run: &&mut Run| run.base.is_none() && run.begins == Begins::Fork;
-        for run in self.runs.iter_mut().filter(forks) {
+        for run in self.runs.iter_mut().filter(|run| run.awaits_parent) {
             run.base = Some(before.clone());
+            run.awaits_parent = false;
         }
     }
 

@@ -34,6 +34,12 @@ pub struct Session {
     pub tasks: BTreeSet<String>,
     /// The task it draws on while its client's environment names it (`BURSAR_TASK_ID`).
     pub env_task: Option<String>,
+    /// The session whose budget it draws on, as a child or a copy of it (4.11); none: its own.
+    #[serde(default)]
+    pub draws_on: Option<SessionId>,
+    /// The session that `/clear` ended for it.
+    #[serde(default)]
+    pub follows: Option<SessionId>,
     /// Payload usage rows made so far: they have no id of their own.
     pub payload_rows: u64,
 }

@@ -91,12 +91,17 @@ impl State {
         if let AgentKey::Sub(id) = agent {
             ids.push(BudgetId::Agent(id.clone()));
         }
-        ids.push(BudgetId::Session(session.clone()));
+        ids.push(BudgetId::Session(self.purse(session).clone()));
         let given = self.sessions.get(session).map(|s| &s.tasks);
         let named = task.filter(|t| given.is_none_or(|given| !given.contains(*t)));
         let tasks = given.into_iter().flatten().map(String::as_str).chain(named);
         ids.extend(tasks.map(|t| BudgetId::Task(t.to_owned())));
         ids
+    }
+
+    /// Whose session budget a session draws on: mostly its own (4.11).
+    pub fn purse<'a>(&'a self, session: &'a SessionId) -> &'a SessionId {
+        self.sessions.get(session).and_then(|s| s.draws_on.as_ref()).unwrap_or(session)
     }
 
     /// Holds that still wait.
@@ -110,7 +115,7 @@ impl State {
         let is_shut =
             |id: &BudgetId| self.policy.enabled && self.budgets.get(id).is_some_and(|b| b.status.is_shut());
         let everybody = match self.sessions.get(session) {
-            Some(s) if s.ended.is_some() => is_shut(&BudgetId::Session(session.clone())),
+            Some(s) if s.ended.is_some() => is_shut(&BudgetId::Session(self.purse(session).clone())),
             _ => self.above(session, &AgentKey::Main).iter().any(is_shut),
         };
         let alone = |key: &AgentKey| {
@@ -140,7 +145,10 @@ impl State {
     /// The sessions that a budget stands above; of a task's the live ones, since one that ended comes back by a hook.
     pub fn sessions_under(&self, budget: &BudgetId) -> Vec<SessionId> {
         match budget {
-            BudgetId::Session(id) => vec![id.clone()],
+            BudgetId::Session(id) => {
+                let draws = |s: &&Session| s.id == *id || s.draws_on.as_ref() == Some(id);
+                self.sessions.values().filter(draws).map(|s| s.id.clone()).collect()
+            }
             BudgetId::Agent(agent) => self
                 .agents
                 .values()

@@ -77,6 +77,7 @@ pub fn hook(frame: &HookFrame, input: &HookInput<'_>, wall: Timestamp) -> Result
         task_type: frame.task_type.as_deref().filter(|t| is_name(t)).map(str::to_owned),
         shown_as: frame.agent.as_deref().filter(|t| !t.is_empty()).map(to_name),
         tool: input.tool_name.as_deref().map(tool_name),
+        parent: None,
         begins: begins(input),
         caught_up: true,
         calls: super::calls::of(input),

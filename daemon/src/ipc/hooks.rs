@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use bursar_engine::command::{Command, Hook, Usage};
 use bursar_engine::decide::Reply;
-use bursar_engine::ids::{AgentKey, HoldId};
+use bursar_engine::ids::{AgentKey, HoldId, SessionId};
+use bursar_engine::run::Begins;
 use bursar_engine::table::{Cell, HookEvent};
 use bursar_engine::verdict::{ModelText, Verdict};
 use bursar_protocol::answer::{self, Answer};
@@ -75,6 +76,7 @@ pub async fn answer(service: &Arc<Service>, peer: Peer, frame: &HookFrame) -> Ou
     }
     if known.is_none() {
         let started = frame.project_dir.clone().or_else(|| input.cwd.clone());
+        hook.parent = parent(&service.host, &hook);
         hook.project = started.and_then(|dir| project::name(Path::new(&dir)));
     }
     if hook.begins.is_some() {
@@ -88,6 +90,13 @@ pub async fn answer(service: &Arc<Service>, peer: Peer, frame: &HookFrame) -> Ou
         return Outcome::Held(Held { id, event: input.event, seed_shape: input.seed_shape });
     }
     Outcome::Answer(worded(input.event, input.seed_shape, &verdict))
+}
+
+/// The session whose client this one's descends from.
+fn parent(host: &Host, hook: &Hook) -> Option<SessionId> {
+    let served = host.served();
+    let above = peer::ancestors(hook.client_pid?).skip(1).find_map(|pid| served.get(&pid).cloned());
+    above.filter(|parent| *parent != hook.session)
 }
 
 /// What a run's beginning must find known: that an earlier client is gone, and all that stood in the transcript. Whether
@@ -104,7 +113,16 @@ async fn before_a_run(service: &Arc<Service>, hook: &Hook) -> bool {
     let Some(transcript) = transcript_of(host, hook) else { return true };
     // The session must be known before its file is read; its run begins after that.
     host.tell(&Command::Meet(Hook { begins: None, ..hook.clone() })).await;
-    let reading = service.tailer.read_session(&hook.session, &transcript);
+    let forks = hook.begins == Some(Begins::Fork);
+    let reading = async {
+        // What its parent's client had counted: whose copy it is, only lines will tell.
+        for (session, other) in service.tailer.swept().into_iter().filter(|_| forks) {
+            if other.parent() == transcript.parent() {
+                service.tailer.read_session(&session, &other).await;
+            }
+        }
+        service.tailer.read_session(&hook.session, &transcript).await;
+    };
     tokio::time::timeout(CATCHES_UP, reading).await.is_ok()
 }
 

@@ -217,9 +217,8 @@ impl Step<'_> {
                 self.add(Sighting { at, ..*seen });
             }
             Line::Claim { session, totals } if session == *self.session => self.claim = Some(totals),
-            Line::Claim { .. } => {}
             Line::Bad => self.bad_lines += 1,
-            Line::Other => {}
+            Line::Claim { .. } | Line::Other => {}
         }
     }
 

@@ -32,6 +32,7 @@ pub(crate) fn hook(id: &str, event: HookEvent, at: u64) -> Hook {
         task_type: None,
         shown_as: None,
         tool: None,
+        parent: None,
         begins: None,
         caught_up: true,
         calls: Vec::new(),

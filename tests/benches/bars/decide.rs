@@ -58,6 +58,7 @@ fn hook(session: &str, event: HookEvent) -> Hook {
         task_type: None,
         shown_as: None,
         tool: Some("Bash".to_owned()),
+        parent: None,
         begins: None,
         caught_up: true,
         calls: Vec::new(),

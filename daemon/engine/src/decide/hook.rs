@@ -9,8 +9,9 @@ use crate::command::Hook;
 use crate::decide::holds::{begin, instead_of_hold};
 use crate::decide::{Decision, Reply, calls, settle, texts};
 use crate::event::Event;
-use crate::ids::{AgentKey, AlertId, BudgetId, to_name};
+use crate::ids::{AgentKey, AlertId, BudgetId, SessionId, to_name};
 use crate::policy::{Limit, Mode};
+use crate::run::Begins;
 use crate::session::{Agent, SEEN_STEP_MS, Session};
 use crate::shut::Shut;
 use crate::table::{Cell, HookEvent, cell};
@@ -32,7 +33,25 @@ pub(super) fn decide(state: &State, hook: &Hook, now: Timestamp) -> Decision {
 /// client on the same session said last.
 fn above(state: &State, hook: &Hook) -> Vec<BudgetId> {
     let named = hook.task.as_deref().map(to_name);
-    state.above_naming(&hook.session, &hook.agent, named.as_deref())
+    let mut ids = state.above_naming(&hook.session, &hook.agent, named.as_deref());
+    if let Some(purse) = draws_on(state, hook) {
+        let own = BudgetId::Session(hook.session.clone());
+        ids.iter_mut().filter(|id| **id == own).for_each(|id| *id = BudgetId::Session(purse.clone()));
+    }
+    ids
+}
+
+/// Whose budget a session draws on that is met for the first time.
+fn draws_on(state: &State, hook: &Hook) -> Option<SessionId> {
+    let parent = hook.parent.as_ref().filter(|parent| state.sessions.contains_key(*parent))?;
+    (!state.sessions.contains_key(&hook.session)).then(|| state.purse(parent).clone())
+}
+
+/// The session that a `/clear` ended for a new one: the last one of the same client.
+fn follows(state: &State, hook: &Hook) -> Option<SessionId> {
+    let client = hook.client_pid.filter(|_| hook.begins == Some(Begins::Clear))?;
+    let ended = state.sessions.values().filter(|s| s.client_pid == Some(client) && s.id != hook.session);
+    ended.max_by_key(|s| s.ended).map(|s| s.id.clone())
 }
 
 fn stopped(state: &State, hook: &Hook, shut: Shut<'_>, now: Timestamp, events: &mut Vec<Event>) -> Verdict {
@@ -124,7 +143,7 @@ pub(super) fn meet(state: &State, hook: &Hook, now: Timestamp) -> Vec<Event> {
     let began = now.min(hook.wall);
     let known = state.sessions.get(&hook.session);
     if !known.is_some_and(|session| says_nothing_new(session, hook, now)) {
-        events.push(Event::Session(met_session(known, hook, now)));
+        events.push(Event::Session(met_session(state, known, hook, now)));
     }
     let shown = hook.shown_as.as_deref().or(known.and_then(|s| s.shown_as.as_deref())).unwrap_or("main");
     let mut start = |id: BudgetId, limit: Limit, agent: &str, about: Option<&str>| {
@@ -134,7 +153,8 @@ pub(super) fn meet(state: &State, hook: &Hook, now: Timestamp) -> Vec<Event> {
             events.push(Event::Budget(budget));
         }
     };
-    start(BudgetId::Session(hook.session.clone()), state.policy.session, shown, None);
+    let purse = draws_on(state, hook).unwrap_or_else(|| state.purse(&hook.session).clone());
+    start(BudgetId::Session(purse), state.policy.session, shown, None);
     if let Some(task) = &hook.task {
         let limit = state.policy.task_limit(hook.task_type.as_deref());
         start(BudgetId::Task(to_name(task)), limit, shown, hook.task_type.as_deref());
@@ -157,7 +177,7 @@ fn says_nothing_new(session: &Session, hook: &Hook, now: Timestamp) -> bool {
         && (hook.client_pid.is_none() || session.client_pid == hook.client_pid)
 }
 
-fn met_session(known: Option<&Session>, hook: &Hook, now: Timestamp) -> Session {
+fn met_session(state: &State, known: Option<&Session>, hook: &Hook, now: Timestamp) -> Session {
     let mut session = known.cloned().unwrap_or_else(|| Session {
         id: hook.session.clone(),
         first_seen: now.min(hook.wall),
@@ -171,6 +191,8 @@ fn met_session(known: Option<&Session>, hook: &Hook, now: Timestamp) -> Session 
         shown_as: None,
         tasks: BTreeSet::new(),
         env_task: None,
+        draws_on: draws_on(state, hook),
+        follows: follows(state, hook),
         payload_rows: 0,
     });
     if now.since(session.last_seen) >= SEEN_STEP_MS {
@@ -203,7 +225,7 @@ fn met_agent(state: &State, hook: &Hook, now: Timestamp) -> Vec<Event> {
 /// An agent seen for the first time, and a subagent's budget.
 pub(super) fn new_agent(
     state: &State,
-    session: crate::ids::SessionId,
+    session: SessionId,
     key: AgentKey,
     agent_type: Option<String>,
     now: Timestamp,

@@ -1,5 +1,7 @@
 //! What is kept and for how long (7.2), and sessions that ended without a word.
 
+use std::collections::BTreeSet;
+
 use crate::State;
 use crate::decide::{Decision, Reply};
 use crate::event::Event;
@@ -33,7 +35,15 @@ pub(super) fn roll_up(sessions: &[SessionId], before: Timestamp) -> Decision {
 
 /// What is shut stays, however old: forgetting it would open it.
 pub(super) fn forget(state: &State, before: Timestamp) -> Decision {
-    let old = state.sessions.values().filter(|s| s.last_seen < before && !is_needed(state, &s.id));
+    // A purse is kept for as long as whoever draws on it.
+    let purses: BTreeSet<&SessionId> = state
+        .sessions
+        .values()
+        .filter(|s| s.last_seen >= before)
+        .filter_map(|s| s.draws_on.as_ref())
+        .collect();
+    let is_needed = |id: &SessionId| purses.contains(id) || is_needed(state, id);
+    let old = state.sessions.values().filter(|s| s.last_seen < before && !is_needed(&s.id));
     let mut events: Vec<Event> =
         old.take(MAX_ROWS_PER_COMMAND).map(|s| Event::Forgotten(s.id.clone())).collect();
     let tasks = state.budgets.values().filter(|b| matches!(b.id, BudgetId::Task(_)));

@@ -65,17 +65,15 @@ impl Settling {
         *known = known.plus(plus.1);
     }
 
-    /// A line in the file of one session that belongs to another one: a copy.
-    pub(super) fn copied(&mut self, state: &State, from: &Command, seen: &Sighting) {
-        let Some(file) = from.file.as_ref().filter(|file| file.session != seen.session) else { return };
-        let parent = state.runs.get(&seen.session).cloned();
-        let Some(runs) = self.of(state, &file.session) else { return };
-        let Some(began) = runs.runs.iter().find(|run| run.base.is_none()).map(|run| run.began) else {
-            return;
-        };
+    /// A line in the file of one session that belongs to another one names whose copy it is; the copy, if that is new.
+    pub(super) fn copied(&mut self, state: &State, from: &Command, seen: &Sighting) -> Option<SessionId> {
+        let copy = &from.file.as_ref().filter(|file| file.session != seen.session)?.session;
         // Of a parent that was never seen here nothing is known, so neither is what the fork began with.
-        let Some(parent) = parent else { return };
+        let parent = state.runs.get(&seen.session)?;
+        let runs = self.of(state, copy)?;
+        let began = runs.runs.iter().find(|run| run.awaits_parent)?.began;
         runs.is_a_copy_of(seen.session.clone(), &parent.claimed_at(began));
+        Some(copy.clone())
     }
 
     /// What a session's client said of itself.

@@ -40,7 +40,7 @@ fn status(state: &State, hook: &Hook, circuit: Option<&Circuit>) -> Option<Model
         return None;
     }
     let policy = &state.policy;
-    let session = BudgetId::Session(hook.session.clone());
+    let session = BudgetId::Session(state.purse(&hook.session).clone());
     let budget = state.budgets.get(&session).filter(|_| policy.enabled);
     // What this very prompt cleared is told as it was.
     let before = state.circuits.get(&CircuitId::of(&hook.session, &hook.agent));

@@ -67,7 +67,9 @@ impl<'a> Books<'a> {
     }
 
     fn count(&mut self, seen: &Sighting, from: &Command) {
-        self.settling.copied(self.state, from, seen);
+        if let Some(copy) = self.settling.copied(self.state, from, seen) {
+            self.draws_on(copy, &seen.session);
+        }
         let message_id = match &seen.message_id {
             Some(id) => id.clone(),
             None => self.payload_id(&seen.session),
@@ -89,7 +91,7 @@ impl<'a> Books<'a> {
         self.meet(seen);
         let mut charged = Vec::new();
         let above =
-            if self.state.policy.enabled { self.state.above(&seen.session, &seen.agent) } else { Vec::new() };
+            if self.state.policy.enabled { self.above(&seen.session, &seen.agent) } else { Vec::new() };
         for id in above {
             // Rows dated before a budget began are history to it (3.2).
             let Some(budget) = self.budget(&id).filter(|b| seen.at >= b.started_at) else { continue };
@@ -184,6 +186,25 @@ impl<'a> Books<'a> {
                 self.settling.keep(&missing, row);
             }
         }
+    }
+
+    /// A copy draws on the budget of the session that it is a copy of, from then on (4.11).
+    fn draws_on(&mut self, copy: SessionId, parent: &SessionId) {
+        let known = self.sessions.get(&copy).or_else(|| self.state.sessions.get(&copy));
+        if let Some(session) = known.filter(|_| self.state.sessions.contains_key(parent)) {
+            let draws_on = Some(self.state.purse(parent).clone());
+            let session = Session { draws_on, ..session.clone() };
+            self.sessions.insert(copy, session);
+        }
+    }
+
+    fn above(&self, session: &SessionId, agent: &AgentKey) -> Vec<BudgetId> {
+        let mut ids = self.state.above(session, agent);
+        if let Some(purse) = self.sessions.get(session).and_then(|s| s.draws_on.as_ref()) {
+            let own = BudgetId::Session(session.clone());
+            ids.iter_mut().filter(|id| **id == own).for_each(|id| *id = BudgetId::Session(purse.clone()));
+        }
+        ids
     }
 
     /// A subagent that only its transcript tells of; its budget begins with it.

@@ -21,6 +21,8 @@ mod prints_properties;
 mod properties_facts;
 mod properties_rules;
 mod protection;
+mod runs;
+mod runs_properties;
 mod second_life;
 mod sessions;
 mod support;

@@ -46,6 +46,8 @@ fn the_first_hook_tells_all_of_a_session() {
         shown_as: Some("release-bot".to_owned()),
         tasks: [].into(),
         env_task: Some("port".to_owned()),
+        draws_on: None,
+        follows: None,
         payload_rows: 0,
     };
     assert_eq!(session(&world), &expected);

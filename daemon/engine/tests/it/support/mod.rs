@@ -199,6 +199,7 @@ pub(crate) fn hook(event: HookEvent) -> Hook {
         task_type: None,
         shown_as: None,
         tool: None,
+        parent: None,
         begins: None,
         caught_up: true,
         calls: Vec::new(),
