@@ -8,9 +8,9 @@ use std::time::Duration;
 use bursar_engine::command::Command;
 use bursar_engine::ids::SessionId;
 use bursar_engine::time::Timestamp;
-use rustix::process::{Pid, test_kill_process};
 
 use crate::host::Host;
+use crate::process;
 use crate::store::{self, Reader, StoreError};
 
 /// How often old rows are looked for, and the first time after a start.
@@ -103,14 +103,8 @@ pub async fn watch_clients(host: Arc<Host>) {
                 .filter(|(id, _)| !state.waiting().any(|h| h.session == *id))
                 .collect()
         });
-        for (session, _) in quiet.into_iter().filter(|(_, pid)| is_gone(*pid)) {
+        for (session, _) in quiet.into_iter().filter(|(_, pid)| process::is_gone(*pid)) {
             host.tell(&Command::ClientGone(session)).await;
         }
     }
-}
-
-/// Whether no process of that number is there.
-pub fn is_gone(pid: u32) -> bool {
-    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return true };
-    test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
 }

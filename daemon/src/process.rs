@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 use std::fs;
 
+use rustix::process::{Pid, test_kill_process};
+
 /// How exact the start of a process is told, in milliseconds: a tick of the system's clock is 10.
 const TICK_MS: u64 = 20;
 
@@ -22,6 +24,23 @@ pub fn started_ms(_pid: u32) -> Option<u64> {
     None
 }
 
+/// Whether no process of that number runs: one that ended and was not yet asked for its end does not.
+pub fn is_gone(pid: u32) -> bool {
+    let Some(known) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return true };
+    test_kill_process(known) == Err(rustix::io::Errno::SRCH) || has_ended(pid)
+}
+
+#[cfg(target_os = "linux")]
+fn has_ended(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with(['Z', 'X']))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn has_ended(_pid: u32) -> bool {
+    false
+}
+
 /// Whether the process of that number is another one than at `then`, in milliseconds since the machine was started.
 pub fn is_another(pid: u32, then_ms: u64) -> bool {
     started_ms(pid).is_some_and(|started| started > then_ms.saturating_add(TICK_MS))
@@ -29,8 +48,22 @@ pub fn is_another(pid: u32, then_ms: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_another, started_ms};
+    use super::{is_another, is_gone, started_ms};
     use crate::clock::since_boot_ms;
+
+    #[test]
+    fn a_process_that_ended_is_gone_before_anybody_asked_for_its_end() {
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat");
+        assert!(!is_gone(child.id()));
+        child.kill().expect("its end");
+        let waited = std::time::Instant::now();
+        while cfg!(target_os = "linux") && !is_gone(child.id()) {
+            assert!(waited.elapsed().as_secs() < 10, "it still runs");
+        }
+        child.wait().expect("its end");
+        assert!(is_gone(child.id()) && is_gone(u32::MAX));
+    }
 
     #[test]
     fn a_process_is_the_one_that_was_there_and_not_one_that_came_later() {

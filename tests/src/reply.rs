@@ -18,6 +18,19 @@ pub struct Tokens {
     pub cache_read_input_tokens: u64,
 }
 
+impl std::ops::Add for Tokens {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens + more.input_tokens,
+            output_tokens: self.output_tokens + more.output_tokens,
+            cache_creation_input_tokens: self.cache_creation_input_tokens + more.cache_creation_input_tokens,
+            cache_read_input_tokens: self.cache_read_input_tokens + more.cache_read_input_tokens,
+        }
+    }
+}
+
 impl From<Usage> for Tokens {
     fn from(usage: Usage) -> Self {
         ModelUsage::from(usage).into()
@@ -116,6 +129,36 @@ pub struct SessionShow {
     pub agents: Vec<AgentShare>,
     /// The budgets that it draws on.
     pub budget_ids: Vec<String>,
+    /// Its total is known to be too low.
+    pub lower_bound: bool,
+    /// The share of what its clients say that is accounted for.
+    pub coverage: Option<f64>,
+    /// The session whose budget it draws on.
+    pub draws_on: Option<String>,
+    /// The session that `/clear` ended for it.
+    pub follows: Option<String>,
+    /// Its total by where it comes from.
+    pub sources: Sources,
+    /// Its runs.
+    pub runs: Vec<Run>,
+}
+
+/// Tokens by the sensor that told of them.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Sources {
+    /// Lines of transcripts.
+    pub transcript: Tokens,
+    /// The client's own word at the end of a run.
+    pub settlement: Tokens,
+}
+
+/// One process of the client on a session.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Run {
+    /// `startup`, `resume`, `fork` or `clear`.
+    pub begins: String,
+    /// Its client said what it spent, and that stands beside its lines.
+    pub settled: bool,
 }
 
 /// A model's part of a session.

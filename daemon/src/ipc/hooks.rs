@@ -17,9 +17,9 @@ use bursar_protocol::message::{FromDaemon, HookFrame};
 use crate::clock::Clock;
 use crate::host::Host;
 use crate::ipc::convert;
-use crate::keeper;
 use crate::payload;
 use crate::peer::{self, Peer};
+use crate::process;
 use crate::project;
 use crate::serve::Service;
 use crate::transcript;
@@ -107,7 +107,7 @@ async fn before_a_run(service: &Arc<Service>, hook: &Hook) -> bool {
         let run = state.runs.get(&hook.session)?.runs.last()?;
         run.client_pid.filter(|_| run.ended.is_none() && run.client_pid != hook.client_pid)
     });
-    if earlier.is_some_and(keeper::is_gone) {
+    if earlier.is_some_and(process::is_gone) {
         host.tell(&Command::ClientGone(hook.session.clone())).await;
     }
     let Some(transcript) = transcript_of(host, hook) else { return true };

@@ -20,6 +20,7 @@ mod prompts;
 mod restart;
 mod seed;
 mod service;
+mod settled;
 mod subagents;
 mod tasks;
 mod terminal;
