@@ -17,12 +17,14 @@ use bursar_engine::ids::{AgentKey, HoldId, SessionId};
 use bursar_engine::row::FileProgress;
 use bursar_engine::session::Session;
 use bursar_engine::table::Cell;
+use bursar_engine::usage::Usage;
 use bursar_engine::verdict::Verdict;
 use bursar_engine::{Event, State};
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock::Clock;
 use crate::markers::{self, Markers};
+use crate::prices::Prices;
 use crate::store::{Batch, Reader, StoreError, Writer};
 
 /// The greatest output that any model writes in one answer, in tokens (`maxOutputTokens` of the client's figures).
@@ -66,6 +68,7 @@ pub struct Counters {
 pub struct Host {
     state: Mutex<State>,
     clock: Clock,
+    prices: Prices,
     writer: Writer,
     reader: Mutex<Reader>,
     markers: Markers,
@@ -78,10 +81,18 @@ pub struct Host {
 
 impl Host {
     /// Takes over a loaded state.
-    pub fn new(state: State, clock: Clock, writer: Writer, reader: Reader, markers: Markers) -> Self {
+    pub fn new(
+        state: State,
+        prices: Prices,
+        clock: Clock,
+        writer: Writer,
+        reader: Reader,
+        markers: Markers,
+    ) -> Self {
         Self {
             state: Mutex::new(state),
             clock,
+            prices,
             writer,
             reader: Mutex::new(reader),
             markers,
@@ -94,6 +105,11 @@ impl Host {
     /// The clock.
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// What requests cost.
+    pub fn prices(&self) -> &Prices {
+        &self.prices
     }
 
     /// The store's writer.
@@ -319,15 +335,25 @@ impl Host {
             if !state.policy.enabled {
                 return false;
             }
-            let Some(left) = state.least_left(session, agent) else { return false };
+            let tokens_left = state.least_left(session, agent);
+            let dollars_left = state.least_micro_usd_left(session, agent);
             let context = state.agents.get(&(session.clone(), agent.clone())).map_or(0, |a| a.context_tokens);
-            let largest = bursar_engine::usage::Usage {
-                cache_write_5m: context,
-                output: GREATEST_OUTPUT_TOKENS,
-                ..bursar_engine::usage::Usage::default()
-            };
-            context == 0 || left <= state.policy.weights.weigh(largest).div_ceil(bursar_engine::usage::MICRO)
+            if context == 0 {
+                return tokens_left.is_some() || dollars_left.is_some();
+            }
+            let largest =
+                Usage { cache_write_5m: context, output: GREATEST_OUTPUT_TOKENS, ..Usage::default() };
+            let tokens = || state.policy.weights.weigh(largest).div_ceil(bursar_engine::usage::MICRO);
+            tokens_left.is_some_and(|left| left <= tokens())
+                || dollars_left.is_some_and(|left| left <= self.dearest_answer(state, session, context))
         })
+    }
+
+    /// The most that the next answer in a session can cost, of the models that it uses.
+    fn dearest_answer(&self, state: &State, session: &SessionId, context: u64) -> u64 {
+        let largest = Usage { cache_write_1h: context, output: GREATEST_OUTPUT_TOKENS, ..Usage::default() };
+        let models: BTreeSet<&str> = state.totals_of(session).map(|(_, model, _)| model).collect();
+        self.prices.most(models.into_iter(), largest, self.clock.now())
     }
 
     /// The processes of the clients that are served.

@@ -25,6 +25,7 @@ pub mod markers;
 pub mod passphrase;
 pub mod payload;
 pub mod peer;
+pub mod prices;
 pub mod project;
 pub mod serve;
 pub mod spool;

@@ -143,7 +143,7 @@ impl Tailer {
             tail.looked_back = true;
             let now = self.host.clock().now();
             let read = tokio::task::block_in_place(|| {
-                transcript::read_new(path, session, agent, progress.as_ref(), now)
+                transcript::read_new(path, session, agent, progress.as_ref(), self.host.prices(), now)
             })?;
             let Some(read) = read else { return Ok(()) };
             tail.remember(read.tool_use_ids);

@@ -8,7 +8,7 @@ use bursar_engine::policy::{Mode, OnPause, Profile, StatusInPrompt};
 use bursar_engine::ratio::Ratio;
 use bursar_engine::usage::{MICRO, Weights};
 
-use super::amount::{parse_amount, parse_millionths};
+use super::amount::{parse_amount, parse_dollars, parse_millionths};
 use super::{Config, mode_name, on_pause_name};
 
 /// The longest hold that may be set, in seconds: the client takes time-outs of up to 30 days.
@@ -38,6 +38,16 @@ fn boolean(text: &str) -> Result<bool, String> {
 fn amount(text: &str) -> Result<u64, String> {
     parse_amount(text)
         .map_err(|_| "must be a whole number, not negative, such as 500000, 100k or 1.5M".to_owned())
+}
+
+fn usd(text: &str) -> Result<u64, String> {
+    parse_dollars(text).map_err(|_| "must be an amount in dollars, not negative, such as 5 or 0.25".to_owned())
+}
+
+/// Millionths as a decimal number, exact.
+fn millionths(n: u64) -> String {
+    let text = format!("{}.{:06}", n / MICRO, n % MICRO);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn seconds(text: &str, max: u64) -> Result<u64, String> {
@@ -94,6 +104,20 @@ macro_rules! number {
             set: |c, v| { c.$($field).+ = $set(v)?; Ok(()) },
             get: |c| c.$($field).+.to_string(),
             tighter: |a, b| $tighter(a.$($field).+, b.$($field).+),
+        }
+    };
+}
+
+macro_rules! usd {
+    ($name:literal, $of:ident) => {
+        Key {
+            name: $name,
+            set: |c, v| {
+                c.policy.$of.micro_usd = usd(v)?;
+                Ok(())
+            },
+            get: |c| millionths(c.policy.$of.micro_usd),
+            tighter: |a, b| lower(a.policy.$of.micro_usd, b.policy.$of.micro_usd),
         }
     };
 }
@@ -177,10 +201,10 @@ pub(super) static KEYS: [Key; 28] = [
             names.all(|name| lower(tokens(a, name), tokens(b, name)))
         },
     },
-    no_effect_yet!("TOKEN_BUDGET_SESSION_USD", "dollars"),
-    no_effect_yet!("TOKEN_BUDGET_TASK_USD", "dollars"),
+    usd!("TOKEN_BUDGET_SESSION_USD", session),
+    usd!("TOKEN_BUDGET_TASK_USD", task),
     no_effect_yet!("TOKEN_BUDGET_HOST_DAY", "a host's day"),
-    no_effect_yet!("TOKEN_BUDGET_HOST_DAY_USD", "dollars"),
+    no_effect_yet!("TOKEN_BUDGET_HOST_DAY_USD", "a host's day"),
     share!("TOKEN_BUDGET_ALERT_THRESHOLD", alert),
     share!("TOKEN_BUDGET_PAUSE_THRESHOLD", pause),
     share!("TOKEN_BUDGET_HARD_THRESHOLD", hard),
@@ -192,13 +216,12 @@ pub(super) static KEYS: [Key; 28] = [
         },
         get: |c| {
             let w = c.policy.weights;
-            let show = |n: u64| (n as f64 / MICRO as f64).to_string();
             format!(
                 "input={},output={},cache_write={},cache_read={}",
-                show(w.input),
-                show(w.output),
-                show(w.cache_write),
-                show(w.cache_read)
+                millionths(w.input),
+                millionths(w.output),
+                millionths(w.cache_write),
+                millionths(w.cache_read)
             )
         },
         tighter: |a, b| {
@@ -316,18 +339,13 @@ pub(super) static KEYS: [Key; 28] = [
 fn weights(text: &str) -> Result<Weights, String> {
     match text {
         "raw" => return Ok(Weights::RAW),
-        "priced" => {
-            return Err(
-                "priced needs a price table, which this version does not have yet; use raw, or weights"
-                    .to_owned(),
-            );
-        }
+        "priced" => return Ok(Weights::PRICED),
         _ => {}
     }
     let mut weights = Weights::default();
     for pair in text.split(',').map(str::trim) {
         let (kind, weight) =
-            pair.split_once('=').ok_or_else(|| format!("{pair:?} must be KIND=WEIGHT, or all of it raw"))?;
+            pair.split_once('=').ok_or_else(|| format!("{pair:?} must be KIND=WEIGHT, or all of it raw or priced"))?;
         let millionths = parse_millionths(weight.trim()).filter(|w| *w <= Weights::MAX).ok_or_else(|| {
             format!("the weight of {kind} must be a number from 0 to 1000 with at most six decimals")
         })?;

@@ -13,6 +13,7 @@ use bursar_engine::policy::{Mode, OnPause, Policy, PolicyError};
 use crate::view::SettingView;
 use keys::{KEYS, Key};
 
+pub(crate) use amount::parse_millionths;
 pub use amount::{AmountError, parse_amount, parse_dollars};
 pub use kept::InForce;
 

@@ -16,7 +16,7 @@ const APPLICATION_ID: i64 = 0x4252_5352;
 const CHECKED_AT_START_BYTES: u64 = 64 * 1024 * 1024;
 
 /// One step for each version: step `n` makes version `n + 1` of version `n`.
-const STEPS: [&str; 2] = [VERSION_1, VERSION_2];
+const STEPS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
 
 const VERSION_1: &str = "
 CREATE TABLE sessions (id TEXT PRIMARY KEY, first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, ended INTEGER,
@@ -66,8 +66,18 @@ ALTER TABLE holds RENAME COLUMN budget TO blocker;
 CREATE TABLE kept (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 ";
 
+/// Which costs are estimates. Before this nothing had a cost: what was counted by then is marked.
+const VERSION_3: &str = "
+ALTER TABLE rows ADD COLUMN estimated INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE totals ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE history ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;
+UPDATE totals SET estimated = requests;
+UPDATE history SET estimated = requests;
+UPDATE budgets SET body = json_set(body, '$.used.estimated', 1) WHERE body ->> '$.used.micro_tokens' > 0;
+";
+
 /// The newest schema known here.
-pub(super) const KNOWN: i64 = 2;
+pub(super) const KNOWN: i64 = 3;
 
 /// Sets the connection up and migrates the file.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
