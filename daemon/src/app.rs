@@ -126,12 +126,7 @@ fn raise_descriptor_limit() {
     }
 }
 
-async fn serve(
-    paths: Paths,
-    config: Config,
-    prices: Prices,
-    mut manager: Manager,
-) -> Result<(), AppError> {
+async fn serve(paths: Paths, config: Config, prices: Prices, mut manager: Manager) -> Result<(), AppError> {
     raise_descriptor_limit();
     for folder in [paths.state.clone(), paths.paused(), paths.spool()] {
         private_folder(&folder)?;

@@ -253,7 +253,9 @@ pub fn alert(state: &State, alert: &Alert) -> BudgetAlert {
             (AlertType::BudgetExhausted | AlertType::CircuitTripped, _) if holds => answer::held(&figures),
             (AlertType::BudgetExhausted | AlertType::CircuitTripped, _) => answer::reached(&figures),
             (AlertType::TooManyUnattended, None) => answer::shut(&figures, answer::Why::TooManyUnattended),
-            (AlertType::UnknownModel, _) => answer::unknown_model(alert.model.as_deref().unwrap_or("a model")),
+            (AlertType::UnknownModel, _) => {
+                answer::unknown_model(alert.model.as_deref().unwrap_or("a model"))
+            }
             (AlertType::PassphraseReset, _) => answer::PASSPHRASE_RESET.to_owned(),
         },
         utilization: alert.utilization,

@@ -58,9 +58,15 @@ impl Recording {
         for (agent, path) in files {
             loop {
                 let progress = state.files.get(&path.to_string_lossy().into_owned()).cloned();
-                let read =
-                    transcript::read_new(&path, &session, &agent, progress.as_ref(), &Prices::built_in(), Timestamp(NOW))
-                        .unwrap();
+                let read = transcript::read_new(
+                    &path,
+                    &session,
+                    &agent,
+                    progress.as_ref(),
+                    &Prices::built_in(),
+                    Timestamp(NOW),
+                )
+                .unwrap();
                 let Some(read) = read else { break };
                 let usage = Usage { file: Some(read.progress), rows: read.rows, known: Vec::new() };
                 apply(state, &Command::Usage(usage), NOW);

@@ -207,10 +207,18 @@ fn what_is_no_transcript_of_ours_is_not_read() {
         PathBuf::from("s.jsonl"),
         PathBuf::from("/dev/zero"),
     ] {
-        let read = transcript::read_new(&path, &session, &AgentKey::Main, None, &Prices::built_in(), Timestamp(1));
+        let read =
+            transcript::read_new(&path, &session, &AgentKey::Main, None, &Prices::built_in(), Timestamp(1));
         assert!(matches!(read, Err(ReadError::NotATranscript { .. })), "{}: {read:?}", path.display());
     }
-    let missing = transcript::read_new(&at("x/s.jsonl"), &session, &AgentKey::Main, None, &Prices::built_in(), Timestamp(1));
+    let missing = transcript::read_new(
+        &at("x/s.jsonl"),
+        &session,
+        &AgentKey::Main,
+        None,
+        &Prices::built_in(),
+        Timestamp(1),
+    );
     assert!(matches!(missing, Err(ReadError::Missing { .. })));
 }
 

@@ -41,7 +41,8 @@ fn amount(text: &str) -> Result<u64, String> {
 }
 
 fn usd(text: &str) -> Result<u64, String> {
-    parse_dollars(text).map_err(|_| "must be an amount in dollars, not negative, such as 5 or 0.25".to_owned())
+    parse_dollars(text)
+        .map_err(|_| "must be an amount in dollars, not negative, such as 5 or 0.25".to_owned())
 }
 
 /// Millionths as a decimal number, exact.
@@ -344,8 +345,9 @@ fn weights(text: &str) -> Result<Weights, String> {
     }
     let mut weights = Weights::default();
     for pair in text.split(',').map(str::trim) {
-        let (kind, weight) =
-            pair.split_once('=').ok_or_else(|| format!("{pair:?} must be KIND=WEIGHT, or all of it raw or priced"))?;
+        let (kind, weight) = pair
+            .split_once('=')
+            .ok_or_else(|| format!("{pair:?} must be KIND=WEIGHT, or all of it raw or priced"))?;
         let millionths = parse_millionths(weight.trim()).filter(|w| *w <= Weights::MAX).ok_or_else(|| {
             format!("the weight of {kind} must be a number from 0 to 1000 with at most six decimals")
         })?;

@@ -40,7 +40,8 @@ impl Terms {
         server_tool_use: Option<&RawValue>,
     ) -> Self {
         let is = |raw: Option<&RawValue>, word: &str| {
-            raw.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok()).is_some_and(|text| text == word)
+            raw.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok())
+                .is_some_and(|text| text == word)
         };
         let tools = server_tool_use.and_then(|raw| serde_json::from_str::<ServerToolUse>(raw.get()).ok());
         Self {

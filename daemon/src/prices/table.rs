@@ -111,8 +111,7 @@ impl Price {
         let fast = self.fast.filter(|_| terms.fast);
         let us = self.us.filter(|_| terms.us);
         let once = u128::from(ONCE);
-        let factors =
-            [above, fast, us].into_iter().fold(1, |all, f| all * u128::from(f.unwrap_or(ONCE)));
+        let factors = [above, fast, us].into_iter().fold(1, |all, f| all * u128::from(f.unwrap_or(ONCE)));
         let searches = of(terms.web_searches, self.web_search.unwrap_or(0));
         // Both in millionths of a billionth of a micro-dollar.
         let whole = 1_000_000 * once * once * once;
@@ -201,7 +200,8 @@ impl Cells<'_> {
     }
 
     fn must(&self, column: &'static str) -> Result<u64, LineError> {
-        let missing = || LineError::Cell { column, value: String::new(), wanted: "a price in USD such as 0.25" };
+        let missing =
+            || LineError::Cell { column, value: String::new(), wanted: "a price in USD such as 0.25" };
         self.price(column)?.ok_or_else(missing)
     }
 

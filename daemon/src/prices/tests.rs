@@ -175,8 +175,11 @@ fn any_usage() -> impl Strategy<Value = Usage> {
 }
 
 fn any_terms() -> impl Strategy<Value = Terms> {
-    (any::<bool>(), any::<bool>(), any::<u64>())
-        .prop_map(|(fast, us, web_searches)| Terms { fast, us, web_searches })
+    (any::<bool>(), any::<bool>(), any::<u64>()).prop_map(|(fast, us, web_searches)| Terms {
+        fast,
+        us,
+        web_searches,
+    })
 }
 
 proptest! {

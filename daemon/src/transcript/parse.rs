@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
+use crate::prices::Terms;
 use bursar_engine::ids::{AgentKey, SessionId};
 use bursar_engine::row::Sighting;
 use bursar_engine::time::Timestamp;
 use bursar_engine::usage::Usage;
 use memchr::memmem;
-use crate::prices::Terms;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

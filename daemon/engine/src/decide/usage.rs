@@ -120,6 +120,9 @@ impl<'a> Books<'a> {
         if same || seen.usage.output < old.usage.output || is_blank_copy(&old, seen) {
             return;
         }
+        if seen.estimated && !old.charged.is_empty() {
+            self.note_unknown(seen);
+        }
         let before = self.totals_of(&old.session, &old.agent, &old.model);
         before.usage = before.usage.minus(old.usage);
         before.micro_usd = before.micro_usd.saturating_sub(old.micro_usd);
