@@ -29,7 +29,6 @@ use crate::host::Host;
 use crate::ipc::listener::{self, ListenError};
 use crate::manager::{Manager, ManagerError};
 use crate::markers::{self, Markers};
-use crate::prices::Prices;
 use crate::serve::{Service, VerdictLog};
 use crate::spool;
 use crate::store::{Store, StoreError, Writer};
@@ -107,14 +106,14 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> AppError {
 ///
 /// # Errors
 /// [`AppError`], which says what to do.
-pub fn run(paths: Paths, config: Config, prices: Prices) -> Result<(), AppError> {
+pub fn run(paths: Paths, config: Config) -> Result<(), AppError> {
     // Before there is a second thread: it changes the environment.
     let manager = Manager::of_this_process(&paths.socket)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(io("cannot start the runtime"))?;
-    runtime.block_on(serve(paths, config, prices, manager))
+    runtime.block_on(serve(paths, config, manager))
 }
 
 /// Each connection takes a descriptor: as many as this process may have.
@@ -126,7 +125,7 @@ fn raise_descriptor_limit() {
     }
 }
 
-async fn serve(paths: Paths, config: Config, prices: Prices, mut manager: Manager) -> Result<(), AppError> {
+async fn serve(paths: Paths, config: Config, mut manager: Manager) -> Result<(), AppError> {
     raise_descriptor_limit();
     for folder in [paths.state.clone(), paths.paused(), paths.spool()] {
         private_folder(&folder)?;
@@ -156,7 +155,7 @@ async fn serve(paths: Paths, config: Config, prices: Prices, mut manager: Manage
     let view = in_force.config.guardrails_view.clone().map(|folder| (bus.subscribe(), folder));
     let writer = Writer::spawn(store, bus);
     let clock = Clock::start(high_water);
-    let host = Arc::new(Host::new(state, prices, clock, writer, reader, markers));
+    let host = Arc::new(Host::new(state, in_force.config.prices.clone(), clock, writer, reader, markers));
     record_settings(&host, &in_force, kept.as_ref()).await;
     handover::take(&host, &paths.state).await;
     // What is not enforced any more holds nobody.

@@ -68,7 +68,7 @@ pub struct Counters {
 pub struct Host {
     state: Mutex<State>,
     clock: Clock,
-    prices: Prices,
+    prices: Mutex<Arc<Prices>>,
     writer: Writer,
     reader: Mutex<Reader>,
     markers: Markers,
@@ -92,7 +92,7 @@ impl Host {
         Self {
             state: Mutex::new(state),
             clock,
-            prices,
+            prices: Mutex::new(Arc::new(prices)),
             writer,
             reader: Mutex::new(reader),
             markers,
@@ -108,8 +108,13 @@ impl Host {
     }
 
     /// What requests cost.
-    pub fn prices(&self) -> &Prices {
-        &self.prices
+    pub fn prices(&self) -> Arc<Prices> {
+        Arc::clone(&self.prices.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on requests cost this; what was counted keeps its cost.
+    pub fn set_prices(&self, prices: Prices) {
+        *self.prices.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(prices);
     }
 
     /// The store's writer.
@@ -353,7 +358,7 @@ impl Host {
     fn dearest_answer(&self, state: &State, session: &SessionId, context: u64) -> u64 {
         let largest = Usage { cache_write_1h: context, output: GREATEST_OUTPUT_TOKENS, ..Usage::default() };
         let models: BTreeSet<&str> = state.totals_of(session).map(|(_, model, _)| model).collect();
-        self.prices.most(models.into_iter(), largest, self.clock.now())
+        self.prices().most(models.into_iter(), largest, self.clock.now())
     }
 
     /// The processes of the clients that are served.

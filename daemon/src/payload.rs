@@ -18,7 +18,6 @@ struct Response<'a> {
 }
 
 #[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the API's names")]
 struct RawUsage<'a> {
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,

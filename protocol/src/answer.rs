@@ -255,7 +255,7 @@ pub fn unknown_model(model: &str) -> String {
     let is_of_name = |c: &char| c.is_ascii_alphanumeric() || "-_.:/@[]".contains(*c);
     let name: String = model.chars().filter(is_of_name).take(64).collect();
     format!(
-        "The price of {name} is not known: it is counted as the dearest model, and its cost marked ~. Give its price in prices.csv and restart the daemon."
+        "The price of {name} is not known: it is counted as the dearest model, and its cost marked ~. Give its price in prices.csv, restart the daemon, and take it with `bursar config accept`."
     )
 }
 

@@ -6,19 +6,11 @@ use super::output::{Failure, Output};
 use crate::app;
 use crate::config::Config;
 use crate::detach::{DetachError, detach};
-use crate::prices::Prices;
-
-/// The operator's own prices, beside the configuration file.
-const PRICES: &str = "prices.csv";
 
 /// Serves until told to end, or starts a daemon that does.
 pub(super) fn run(paths: Paths, in_background: bool, replace: bool, output: &Output) -> Result<(), Failure> {
     // A bad setting is said here and now, in the background too.
     let config = Config::load(super::env, &paths.config).map_err(|e| Failure {
-        exit: 78,
-        ..Failure::wrong_use(&e.to_string(), "Mend it, then start the daemon again.")
-    })?;
-    let prices = Prices::load(&paths.config.with_file_name(PRICES)).map_err(|e| Failure {
         exit: 78,
         ..Failure::wrong_use(&e.to_string(), "Mend it, then start the daemon again.")
     })?;
@@ -34,7 +26,7 @@ pub(super) fn run(paths: Paths, in_background: bool, replace: bool, output: &Out
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
-    app::run(paths, config, prices)
+    app::run(paths, config)
         .map_err(|e| Failure { exit: e.exit_code(), ..Failure::refused("daemon", &e.to_string(), "") })
 }
 

@@ -6,10 +6,11 @@ use std::path::Path;
 use bursar_engine::detect::MAX_TIMES;
 use bursar_engine::policy::{Mode, OnPause, Profile, StatusInPrompt};
 use bursar_engine::ratio::Ratio;
-use bursar_engine::usage::{MICRO, Weights};
+use bursar_engine::usage::Weights;
 
-use super::amount::{parse_amount, parse_dollars, parse_millionths};
-use super::{Config, mode_name, on_pause_name};
+use super::amount::{millionths, parse_amount, parse_dollars, parse_millionths};
+use super::{Config, PRICES, mode_name, on_pause_name};
+use crate::prices::Prices;
 
 /// The longest hold that may be set, in seconds: the client takes time-outs of up to 30 days.
 const MAX_HOLD_S: u64 = 30 * 86_400 - 60;
@@ -43,12 +44,6 @@ fn amount(text: &str) -> Result<u64, String> {
 fn usd(text: &str) -> Result<u64, String> {
     parse_dollars(text)
         .map_err(|_| "must be an amount in dollars, not negative, such as 5 or 0.25".to_owned())
-}
-
-/// Millionths as a decimal number, exact.
-fn millionths(n: u64) -> String {
-    let text = format!("{}.{:06}", n / MICRO, n % MICRO);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn seconds(text: &str, max: u64) -> Result<u64, String> {
@@ -137,7 +132,7 @@ macro_rules! share {
     };
 }
 
-pub(super) static KEYS: [Key; 28] = [
+pub(super) static KEYS: [Key; 29] = [
     number!("TOKEN_BUDGET_ENABLED", boolean, policy.enabled, |a: bool, b: bool| a || !b),
     Key {
         name: "BURSAR_MODE",
@@ -232,6 +227,16 @@ pub(super) static KEYS: [Key; 28] = [
                 && a.cache_write >= b.cache_write
                 && a.cache_read >= b.cache_read
         },
+    },
+    // A cheaper model spends more of a limit in dollars.
+    Key {
+        name: PRICES,
+        set: |c, v| {
+            c.prices = Prices::from_line(v)?;
+            Ok(())
+        },
+        get: |c| c.prices.to_line(),
+        tighter: |a, b| a.prices.is_as_dear_as(&b.prices),
     },
     number!("TOKEN_BUDGET_HOLD_SECONDS", |v| seconds(v, MAX_HOLD_S), policy.hold_s, |a, b| a <= b),
     number!(

@@ -148,6 +148,30 @@ fn limits_in_dollars_are_exact_and_written_as_they_are_read() {
 }
 
 #[test]
+fn cheaper_prices_wait_to_be_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = |row: &str| {
+        let text = format!("model,input,output,cache_read,cache_write_5m,cache_write_1h\n{row}\n");
+        std::fs::write(dir.path().join("prices.csv"), text).unwrap();
+        let nowhere = Path::new("/nonexistent");
+        Config::from_sources(|_| None, nowhere, &dir.path().join("config.toml"))
+    };
+    let first = InForce::new(config("mine,2,2,1,2,2").unwrap(), None);
+    let (cheap, dear) = (config("mine,1,2,1,2,2").unwrap(), config("mine,3,2,1,2,2").unwrap());
+    let now = InForce::new(cheap.clone(), Some(&first.values()));
+    assert_eq!(now.config.prices, first.config.prices);
+    let pending = now.pending().remove(0);
+    assert_eq!((pending.name.as_str(), pending.value.as_str()), ("prices.csv", "mine,2,2,1,2,2,,,,,,,"));
+    assert!(pending.pending.unwrap().source.ends_with("/prices.csv"));
+    assert_eq!(now.accepted().config.prices, cheap.prices);
+    assert_eq!(InForce::new(dear.clone(), Some(&first.values())).config.prices, dear.prices);
+    // Without the file an own model is unknown, which is dearer.
+    assert!(InForce::new(from_env(&[]).unwrap(), Some(&first.values())).pending().is_empty());
+    let error = config("mine,1").unwrap_err().to_string();
+    assert!(error.contains("prices.csv, line 2: it has 2 cells"), "{error}");
+}
+
+#[test]
 fn the_environment_goes_before_the_users_file() {
     let user = "TOKEN_BUDGET_SESSION_DEFAULT = 7\nTOKEN_BUDGET_ALERT_THRESHOLD = 0.5\n[TOKEN_BUDGET_BY_TASK_TYPE]\nreview = 9\n";
     let config = load(&[("TOKEN_BUDGET_SESSION_DEFAULT", "8")], "", user).unwrap();

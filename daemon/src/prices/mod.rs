@@ -4,7 +4,7 @@
 mod model;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,9 @@ pub use table::{LineError, Price};
 
 /// Prices as the client itself reckons them.
 const BUILT_IN: &str = include_str!("../../data/prices.csv");
+
+/// How it is written that an operator has no prices.
+const BUILT_IN_ALONE: &str = "built-in";
 
 /// The most searches that one request may claim.
 const MAX_WEB_SEARCHES: u64 = 10_000;
@@ -96,16 +99,24 @@ pub struct Prices {
     /// Other names of models.
     aliases: BTreeMap<String, String>,
     dearest: Price,
+    /// The operator's rows.
+    own: Vec<table::Row>,
 }
 
 impl Prices {
     /// The built-in prices alone.
     pub fn built_in() -> Self {
-        let mut prices =
-            Self { models: BTreeMap::new(), aliases: BTreeMap::new(), dearest: Price::default() };
+        let mut prices = Self {
+            models: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            dearest: Price::default(),
+            own: Vec::new(),
+        };
         // What does not read is left out, and the test that reads it all fails.
         let (rows, _) = table::rows(BUILT_IN);
-        rows.into_iter().for_each(|row| prices.put(row));
+        for row in rows {
+            prices.put(row);
+        }
         prices.dearest = prices.find_dearest();
         prices
     }
@@ -128,19 +139,53 @@ impl Prices {
     /// # Errors
     /// [`PricesError::Line`].
     pub fn with(text: &str, file: &Path) -> Result<Self, PricesError> {
-        let mut prices = Self::built_in();
-        let (rows, bad) = table::rows(text);
-        if let Some((line, why)) = bad {
-            return Err(PricesError::Line { file: file.to_owned(), line, why });
+        match table::rows(text) {
+            (rows, None) => Ok(Self::with_rows(rows)),
+            (_, Some((line, why))) => Err(PricesError::Line { file: file.to_owned(), line, why }),
         }
+    }
+
+    fn with_rows(rows: Vec<table::Row>) -> Self {
+        let mut prices = Self::built_in();
+        prices.own.clone_from(&rows);
         let built_in = Self::built_in();
         let rows: Vec<table::Row> = rows.into_iter().map(|row| built_in.completed(row)).collect();
         for row in rows.iter().filter(|row| row.from == Timestamp(0)) {
             prices.models.remove(&row.model);
         }
-        rows.into_iter().for_each(|row| prices.put(row));
+        for row in rows {
+            prices.put(row);
+        }
         prices.dearest = prices.find_dearest();
-        Ok(prices)
+        prices
+    }
+
+    /// The operator's rows in one line, as the settings of the last run are kept.
+    pub fn to_line(&self) -> String {
+        if self.own.is_empty() { BUILT_IN_ALONE.to_owned() } else { table::to_line(&self.own) }
+    }
+
+    /// What [`Self::to_line`] wrote.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_line(line: &str) -> Result<Self, String> {
+        if line == BUILT_IN_ALONE {
+            return Ok(Self::built_in());
+        }
+        table::from_line(line).map(Self::with_rows).map_err(|e| e.to_string())
+    }
+
+    /// Whether no request costs less by these prices than by the others.
+    pub fn is_as_dear_as(&self, other: &Self) -> bool {
+        let names = self.models.keys().chain(other.models.keys());
+        let times = || self.models.values().chain(other.models.values()).flat_map(BTreeMap::keys);
+        let times: BTreeSet<&Timestamp> = times().collect();
+        let price = |of: &Self, name: &str, at: Timestamp| of.find(name, at).unwrap_or(&of.dearest).clone();
+        self.dearest.is_as_dear_as(&other.dearest)
+            && names.into_iter().all(|name| {
+                times.iter().all(|at| price(self, name, **at).is_as_dear_as(&price(other, name, **at)))
+            })
     }
 
     /// An operator's row under the name that the model has here, with what it does not say.
@@ -162,7 +207,7 @@ impl Prices {
     /// The dearest of each kind over all models and times.
     fn find_dearest(&self) -> Price {
         let all = self.models.values().flat_map(BTreeMap::values);
-        all.fold(Price::default(), |dearest, price| dearest.or_dearer(price))
+        all.fold(Price::default(), Price::or_dearer)
     }
 
     /// The price of a model at a time, under any of the names that the client takes for it.

@@ -6,7 +6,7 @@ use bursar_engine::time::Timestamp;
 use bursar_engine::usage::Usage;
 
 use super::Terms;
-use crate::config::parse_millionths;
+use crate::config::{millionths as decimal, parse_millionths};
 
 /// The dearest price that may be set: 10,000 USD for a million tokens.
 const MAX_PRICE: u64 = 10_000_000_000;
@@ -97,6 +97,27 @@ impl Price {
         }
     }
 
+    /// Whether no request costs less by this price than by the other.
+    pub(super) fn is_as_dear_as(&self, other: &Self) -> bool {
+        let kinds = |p: &Self| [p.input, p.output, p.cache_read, p.cache_write_5m, p.cache_write_1h];
+        let at_least = |times: u64| {
+            let pairs = kinds(self).into_iter().zip(kinds(other));
+            pairs.into_iter().all(|(a, b)| a.saturating_mul(ONCE) >= b.saturating_mul(times))
+        };
+        let tier = match (self.above, other.above) {
+            (_, None) => true,
+            (Some((from, times)), Some((other_from, other_times))) => {
+                from <= other_from && times >= other_times
+            }
+            (None, Some((_, times))) => at_least(times),
+        };
+        let factor = |f: Option<u64>| f.unwrap_or(ONCE);
+        tier && at_least(ONCE)
+            && factor(self.fast) >= factor(other.fast)
+            && factor(self.us) >= factor(other.us)
+            && self.web_search.unwrap_or(0) >= other.web_search.unwrap_or(0)
+    }
+
     /// What a request costs in micro-dollars, rounded half up once.
     pub(super) fn cost(&self, usage: Usage, terms: Terms) -> u64 {
         // Numbers are bounded (a billion tokens of each kind, MAX_PRICE, MAX_FACTOR): nothing overflows 128 bits.
@@ -131,6 +152,40 @@ pub(super) struct Row {
     /// From when on; 0: from the beginning.
     pub(super) from: Timestamp,
     pub(super) price: Price,
+}
+
+/// Rows in one line: a row's cells in the order of all columns, rows divided by blanks.
+pub(super) fn to_line(rows: &[Row]) -> String {
+    rows.iter().map(to_cells).collect::<Vec<_>>().join(" ")
+}
+
+fn to_cells(row: &Row) -> String {
+    let p = &row.price;
+    let factor = |f: Option<u64>| f.map(|f| decimal(f * 1_000)).unwrap_or_default();
+    let day =
+        |at: Timestamp| if at == Timestamp(0) { String::new() } else { at.to_string()[..10].to_owned() };
+    [
+        row.model.clone(),
+        decimal(p.input),
+        decimal(p.output),
+        decimal(p.cache_read),
+        decimal(p.cache_write_5m),
+        decimal(p.cache_write_1h),
+        p.above.map(|(tokens, _)| tokens.to_string()).unwrap_or_default(),
+        factor(p.above.map(|(_, factor)| factor)),
+        row.basis.clone().unwrap_or_default(),
+        day(row.from),
+        factor(p.fast),
+        factor(p.us),
+        p.web_search.map(decimal).unwrap_or_default(),
+    ]
+    .join(",")
+}
+
+/// What [`to_line`] wrote.
+pub(super) fn from_line(line: &str) -> Result<Vec<Row>, LineError> {
+    let columns: Vec<&str> = MUST.into_iter().chain(MAY).collect();
+    line.split(' ').map(|cells| row(&columns, cells)).collect()
 }
 
 /// The rows up to the first bad line, and that line's number with what is wrong with it.

@@ -132,6 +132,22 @@ fn an_operators_file_goes_first_and_its_prices_have_dates() {
 }
 
 #[test]
+fn a_file_in_one_line_reads_back() {
+    let text = format!(
+        "{HEADER},above_input_tokens,factor_above,client_basis,from,factor_fast,factor_us,web_search\n\
+         a,1,2.5,0.000001,4,5,100,1.5,b,2026-12-01,3,1.25,0.02\nc,1,2,3,4,5,,,,,,,\n"
+    );
+    let prices = with(&text).unwrap();
+    let line = prices.to_line();
+    assert_eq!(line, "a,1,2.5,0.000001,4,5,100,1.5,b,2026-12-01,3,1.25,0.02 c,1,2,3,4,5,,,,,,,");
+    assert_eq!(Prices::from_line(&line), Ok(prices));
+    assert_eq!(Prices::from_line(&Prices::built_in().to_line()), Ok(Prices::built_in()));
+    for bad in ["", "x", "a,1,2,3,4,5,,,,,,,  c"] {
+        assert!(Prices::from_line(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
 fn a_bad_line_is_refused_with_file_line_and_reason() {
     for (line, says) in [
         ("x,1,2,3,4", "line 3: it has 5 cells, the first line 6"),
@@ -167,6 +183,21 @@ fn a_bad_line_is_refused_with_file_line_and_reason() {
 fn any_model() -> impl Strategy<Value = String> {
     let known: Vec<String> = table::rows(BUILT_IN).0.into_iter().map(|row| row.model).collect();
     prop_oneof![prop::sample::select(known), "[ -~]{0,40}"]
+}
+
+/// Small files whose prices are near each other, so that some of them are as dear as others.
+fn any_prices() -> impl Strategy<Value = Prices> {
+    let model = prop::sample::select(vec!["claude-opus-5-5", "claude-haiku-5-5", "mine", "claude-opus-4-5"]);
+    let price = || prop::sample::select(vec!["0", "2", "5", "100"]);
+    let rest = prop::sample::select(vec![",,,,", ",,2026-12-01,,", "1000,2,,,", "2000,3,,2,", ",,,9,0.5"]);
+    let row = (model, price(), price(), price(), rest).prop_map(|(model, input, output, cached, rest)| {
+        (model, format!("{model},{input},{output},{cached},{cached},{cached},{rest}"))
+    });
+    prop::collection::btree_map(Just(()), row, 0..2).prop_map(|rows| {
+        let rows: Vec<String> = rows.into_values().map(|(_, row)| row).collect();
+        let more = "above_input_tokens,factor_above,from,factor_fast,web_search";
+        with(&format!("{HEADER},{more}\n{}", rows.join("\n"))).unwrap()
+    })
 }
 
 fn any_usage() -> impl Strategy<Value = Usage> {
@@ -209,6 +240,20 @@ proptest! {
         prop_assert!(base <= prices.cost("no-such-model", one, terms, NOW).micro_usd);
         let without_searches = of(one, Terms { web_searches: 0, ..terms });
         prop_assert!(without_searches <= prices.most([model.as_str()].into_iter(), one, NOW));
+    }
+
+    #[test]
+    fn what_is_as_dear_costs_no_less(
+        one in any_prices(), other in any_prices(), usage in any_usage(), terms in any_terms(),
+        model in prop_oneof![Just("mine".to_owned()), any_model()],
+        at in prop::sample::select(vec![0, NOW.0, 1_900_000_000_000]),
+    ) {
+        prop_assert!(one.is_as_dear_as(&one));
+        if one.is_as_dear_as(&other) {
+            let of = |prices: &Prices| prices.cost(&model, usage, terms, Timestamp(at)).micro_usd;
+            prop_assert!(of(&one) >= of(&other), "{} and {}", one.to_line(), other.to_line());
+        }
+        prop_assert_eq!(Prices::from_line(&one.to_line()), Ok(one));
     }
 
     #[test]

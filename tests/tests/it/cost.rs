@@ -11,7 +11,7 @@ use crate::common::{assert_counted, bare, tokens, usage};
 
 /// The client's own figure in micro-dollars.
 fn by_the_client(result: &ClientResult) -> u64 {
-    (result.total_cost_usd * 1e6).round() as u64
+    format!("{:.0}", result.total_cost_usd * 1e6).parse().expect("an amount")
 }
 
 /// Bursar's figure equals the client's, in the whole, by model, by agent and in the session's budget.
@@ -174,4 +174,21 @@ fn an_operators_prices_go_first_and_a_bad_line_stops_the_start() {
     let shown = bursar.session(&outcome.result.session_id);
     assert_eq!((shown.cost_micro_usd, shown.cost_estimated), (5_000, false));
     assert_eq!(bursar.alerts().alerts.len(), 0);
+    // Cheaper ones wait until somebody accepts them.
+    bursar.stop();
+    std::fs::write(&prices, format!("{header}\nclaude-opus-9,1,1,0,0,0,\n")).expect("prices");
+    bursar.start();
+    let id = outcome.result.session_id;
+    let again = ScriptedApi::start(Script::main([
+        Turn::says("Still as dear.", tokens(2_000)),
+        Turn::says("Cheaper now.", tokens(2_000)),
+    ]));
+    let go_on =
+        || Headless::new(&world, &again, "more").arg("--model").arg("claude-opus-9").resume(&id).run();
+    go_on();
+    assert_eq!(bursar.session(&id).cost_micro_usd, 10_000);
+    let accepted = bursar.done(&["config", "accept"]).stdout;
+    assert!(accepted.contains("prices.csv = claude-opus-9,1,1,"), "{accepted}");
+    go_on();
+    assert_eq!(bursar.session(&id).cost_micro_usd, 12_000, "what was counted keeps its cost");
 }
