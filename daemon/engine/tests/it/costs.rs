@@ -86,6 +86,18 @@ fn what_is_left_in_dollars_is_the_tightest_budgets() {
 }
 
 #[test]
+fn finishing_is_granted_what_it_takes_at_the_budgets_average_price() {
+    let limit = Limit { tokens: 0, micro_usd: 50_000 };
+    let mut world = World::new(Policy { session: limit, ..Policy::default() });
+    world.cell(bursar_engine::table::HookEvent::SessionStart);
+    // 10 micro-dollars a token; going on takes the context of 5,000 anew and 20,000 tokens more.
+    world.read(vec![Sighting { micro_usd: 50_000, ..row("m1", 5_000) }]);
+    let done = world.act(Act::Finish(Some(bid(ID)))).unwrap();
+    assert_eq!((done.missing, world.status(ID)), (Limit::default(), Status::Active));
+    assert_eq!(world.budget(ID).max.micro_usd, 50_000 + 1 + 250_000);
+}
+
+#[test]
 fn a_row_that_is_read_again_after_a_price_changed_keeps_its_cost() {
     let mut world = World::with_session(10_000);
     world.read(vec![Sighting { micro_usd: 7, ..row("m1", 10) }]);
