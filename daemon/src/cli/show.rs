@@ -270,17 +270,16 @@ pub(super) fn waiting(paths: &Paths, all: bool, output: &Output) -> Result<(), F
                     "waiting" => (Tone::Bad, span(h.held_seconds)),
                     ended => dim(format!("{} ({})", span(h.held_seconds), ended.replace('_', " "))),
                 },
-                plain(h.budget.as_ref().map_or_else(String::new, used_of)),
-                plain(h.budget.as_ref().map_or_else(String::new, cost_of)),
+                plain(
+                    h.budget
+                        .as_ref()
+                        .map_or_else(String::new, |b| format!("{} · {}", used_of(b), cost_of(b))),
+                ),
                 plain(held_by(h)),
             ]
         })
         .collect();
-    output.table(
-        &["project", "agent", "held at", "for", "tokens", "list price", "held by"],
-        &[3, 4, 5],
-        &rows,
-    );
+    output.table(&["project", "agent", "held at", "for", "tokens · list price", "held by"], &[3, 4], &rows);
     output.line("");
     for line in ways_on(&list.holds) {
         output.line(&line);
