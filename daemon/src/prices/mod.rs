@@ -178,12 +178,13 @@ impl Prices {
 
     /// Whether no request costs less by these prices than by the others.
     pub fn is_as_dear_as(&self, other: &Self) -> bool {
-        let names = self.models.keys().chain(other.models.keys());
+        let names = |of: &Self| of.models.keys().chain(of.aliases.keys()).cloned().collect::<BTreeSet<_>>();
+        let names: BTreeSet<String> = names(self).union(&names(other)).cloned().collect();
         let times = || self.models.values().chain(other.models.values()).flat_map(BTreeMap::keys);
         let times: BTreeSet<&Timestamp> = times().collect();
         let price = |of: &Self, name: &str, at: Timestamp| of.find(name, at).unwrap_or(&of.dearest).clone();
         self.dearest.is_as_dear_as(&other.dearest)
-            && names.into_iter().all(|name| {
+            && names.iter().all(|name| {
                 times.iter().all(|at| price(self, name, **at).is_as_dear_as(&price(other, name, **at)))
             })
     }

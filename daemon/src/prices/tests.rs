@@ -125,6 +125,9 @@ fn an_operators_file_goes_first_and_its_prices_have_dates() {
     let fast = Terms { fast: true, ..Terms::default() };
     assert_eq!(prices.cost("claude-opus-5-5", million, fast, Timestamp(u64::MAX)).micro_usd, 2_000_000);
     let dear = with(&format!("{HEADER}\nx,100,1,1,1,1\n")).unwrap();
+    // A name that was free of another price is taken: that is cheaper.
+    let aliased = with(&format!("{HEADER},client_basis\nx,0,0,0,0,0,claude-opus-4-5")).unwrap();
+    assert!(!aliased.is_as_dear_as(&Prices::built_in()));
     assert_eq!(cost_of(&dear, "y", million, Terms::default()), (100_000_000, true));
     for empty in ["", "# nothing\n", HEADER] {
         assert_eq!(with(empty).unwrap(), Prices::built_in());
@@ -189,13 +192,21 @@ fn any_model() -> impl Strategy<Value = String> {
 fn any_prices() -> impl Strategy<Value = Prices> {
     let model = prop::sample::select(vec!["claude-opus-5-5", "claude-haiku-5-5", "mine", "claude-opus-4-5"]);
     let price = || prop::sample::select(vec!["0", "2", "5", "100"]);
-    let rest = prop::sample::select(vec![",,,,", ",,2026-12-01,,", "1000,2,,,", "2000,3,,2,", ",,,9,0.5"]);
+    let rest = prop::sample::select(vec![
+        ",,,,,",
+        ",,2026-12-01,,,",
+        "1000,2,,,,",
+        "2000,3,,2,,",
+        ",,,9,0.5,",
+        ",,,,,claude-sonnet-4-6",
+        ",,,,,claude-opus-4-6",
+    ]);
     let row = (model, price(), price(), price(), rest).prop_map(|(model, input, output, cached, rest)| {
         (model, format!("{model},{input},{output},{cached},{cached},{cached},{rest}"))
     });
     prop::collection::btree_map(Just(()), row, 0..2).prop_map(|rows| {
         let rows: Vec<String> = rows.into_values().map(|(_, row)| row).collect();
-        let more = "above_input_tokens,factor_above,from,factor_fast,web_search";
+        let more = "above_input_tokens,factor_above,from,factor_fast,web_search,client_basis";
         with(&format!("{HEADER},{more}\n{}", rows.join("\n"))).unwrap()
     })
 }
@@ -245,7 +256,10 @@ proptest! {
     #[test]
     fn what_is_as_dear_costs_no_less(
         one in any_prices(), other in any_prices(), usage in any_usage(), terms in any_terms(),
-        model in prop_oneof![Just("mine".to_owned()), any_model()],
+        model in prop_oneof![
+            prop::sample::select(vec!["mine", "claude-opus-4-5", "claude-haiku-4-5"]).prop_map(str::to_owned),
+            any_model()
+        ],
         at in prop::sample::select(vec![0, NOW.0, 1_900_000_000_000]),
     ) {
         prop_assert!(one.is_as_dear_as(&one));
