@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 
+use bursar::prices::Prices;
 use bursar::transcript;
 use bursar_engine::State;
 use bursar_engine::command::{Command, Hook, Usage};
@@ -70,7 +71,9 @@ impl Growing {
 fn read_all(state: &mut State, path: &Path, id: &SessionId, agent: &AgentKey, now: u64) {
     loop {
         let progress = state.files.get(&path.to_string_lossy().into_owned()).cloned();
-        let read = transcript::read_new(path, id, agent, progress.as_ref(), Timestamp(now)).unwrap();
+        let read =
+            transcript::read_new(path, id, agent, progress.as_ref(), &Prices::built_in(), Timestamp(now))
+                .unwrap();
         let Some(read) = read else { break };
         let usage =
             Usage { file: Some(read.progress), rows: read.rows, known: Vec::new(), claim: read.claim };
@@ -153,6 +156,9 @@ fn with_compaction_clear_fork_and_resume_totals_equal_the_clients_own() {
         .collect();
     assert_eq!(ledger[FORK]["claude-opus-5-5"].to_vec(), own);
     assert_eq!(own[0], 609);
+    // And to the micro-dollar, for what the client says it cost.
+    let cost = |id: &str| -> u64 { state.totals_of(&session(id)).map(|(_, _, t)| t.micro_usd).sum() };
+    assert_eq!([PARENT, CLEARED, FORK].map(cost), [62_584, 11_012, 62_052 - 57_116]);
     for id in [PARENT, CLEARED, FORK] {
         let runs = &state.runs[&session(id)];
         let (accounted, said) = runs.coverage().unwrap();

@@ -129,6 +129,10 @@ pub struct SessionShow {
     pub agents: Vec<AgentShare>,
     /// The budgets that it draws on.
     pub budget_ids: Vec<String>,
+    /// At list prices, in micro-dollars.
+    pub cost_micro_usd: u64,
+    /// Some of that is an estimate.
+    pub cost_estimated: bool,
     /// Its total is known to be too low.
     pub lower_bound: bool,
     /// The share of what its clients say that is accounted for.
@@ -170,6 +174,10 @@ pub struct ModelShare {
     pub usage: Tokens,
     /// Its requests.
     pub requests: u64,
+    /// At list prices, in micro-dollars.
+    pub cost_micro_usd: u64,
+    /// Some of that is an estimate.
+    pub cost_estimated: bool,
 }
 
 /// An agent's part of a session.
@@ -183,6 +191,10 @@ pub struct AgentShare {
     pub usage: Tokens,
     /// Its requests.
     pub requests: u64,
+    /// At list prices, in micro-dollars.
+    pub cost_micro_usd: u64,
+    /// Some of that is an estimate.
+    pub cost_estimated: bool,
 }
 
 /// `bursar waiting`.
@@ -262,6 +274,12 @@ pub struct Budget {
     pub tokens_used: u64,
     /// `active`, `warning`, `paused` or `exhausted`.
     pub status: String,
+    /// Its limit in micro-dollars; 0 is none.
+    pub max_micro_usd: u64,
+    /// What was drawn at list prices.
+    pub micro_usd_used: u64,
+    /// Some of that is an estimate.
+    pub cost_estimated: bool,
 }
 
 /// `bursar alerts list`.

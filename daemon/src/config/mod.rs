@@ -10,14 +10,19 @@ use std::path::{Path, PathBuf};
 
 use bursar_engine::policy::{Mode, OnPause, Policy, PolicyError};
 
+use crate::prices::{Prices, PricesError};
 use crate::view::SettingView;
 use keys::{KEYS, Key};
 
 pub use amount::{AmountError, parse_amount, parse_dollars};
+pub(crate) use amount::{millionths, parse_millionths};
 pub use kept::InForce;
 
 /// The configuration that an administrator sets for all users of a machine.
 pub const SYSTEM_FILE: &str = "/etc/bursar/config.toml";
+
+/// The operator's own prices, beside the configuration file; as a setting, what stands in it.
+const PRICES: &str = "prices.csv";
 
 /// A value that cannot serve. The daemon does not start with it.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +60,9 @@ pub enum ConfigError {
     /// Values that contradict each other.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The file of prices.
+    #[error(transparent)]
+    Prices(#[from] PricesError),
 }
 
 /// A whole, valid configuration.
@@ -68,6 +76,8 @@ pub struct Config {
     pub mirror_ttl_s: u64,
     /// `BURSAR_GUARDRAILS_VIEW`: the folder of the view files for other hooks; none: no such files.
     pub guardrails_view: Option<PathBuf>,
+    /// What requests cost.
+    pub prices: Prices,
     /// Every setting and where it comes from.
     pub settings: Vec<SettingView>,
 }
@@ -79,6 +89,7 @@ impl Default for Config {
             retention_days: 400,
             mirror_ttl_s: 86_400,
             guardrails_view: None,
+            prices: Prices::built_in(),
             settings: Vec::new(),
         }
     }
@@ -107,6 +118,11 @@ impl Config {
         for (key, value) in read(user_file)? {
             config.set(key, &value, &user_file.display().to_string())?;
             origins.insert(key.name, user_file.display().to_string());
+        }
+        let own_prices = user_file.with_file_name(PRICES);
+        config.prices = Prices::load(&own_prices)?;
+        if config.prices != Prices::built_in() {
+            origins.insert(PRICES, own_prices.display().to_string());
         }
         for key in &KEYS {
             if let Some(value) = env(key.name).filter(|v| !v.is_empty()) {

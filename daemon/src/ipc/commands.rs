@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bursar_engine::State;
+use bursar_engine::budget::Budget;
 use bursar_engine::circuit::{Circuit, CircuitId};
 use bursar_engine::command::{Act, Command, Operator};
 use bursar_engine::decide::{Done, Reply};
@@ -147,16 +148,22 @@ fn act_message(act: &str, done: &Done) -> String {
         };
     };
     let id = &budget.id;
-    let used = words::grouped(budget.tokens_used());
-    let limit = words::grouped(budget.max.tokens);
+    let used = used_of(budget);
     let holders =
         || if done.released > 0 { format!(" {} released.", agents(done.released)) } else { String::new() };
     match act {
         "end_task" => return format!("{id} has ended: no session draws on it any more.{}", holders()),
         "start_task" => {
-            let limit =
-                if budget.max.tokens == 0 { "no limit".to_owned() } else { format!("{limit} tokens") };
-            return format!("{id} is {}: {used} tokens used, {limit}.", budget.status.name());
+            let used = words::grouped(budget.tokens_used());
+            let limit = match budget.max.tokens {
+                0 => "no limit".to_owned(),
+                limit => format!("{} tokens", words::grouped(limit)),
+            };
+            let dollars = match budget.max.micro_usd {
+                0 => String::new(),
+                limit => format!(", {} at list prices", words::dollars(limit)),
+            };
+            return format!("{id} is {}: {used} tokens used, {limit}{dollars}.", budget.status.name());
         }
         _ => {}
     }
@@ -167,19 +174,34 @@ fn act_message(act: &str, done: &Done) -> String {
         );
     }
     if done.missing.tokens > 0 || done.missing.micro_usd > 0 {
-        let more = if done.missing.tokens > 0 {
-            format!("{} tokens", words::grouped(done.missing.tokens))
-        } else {
-            words::dollars(done.missing.micro_usd)
+        let more = match (done.missing.tokens, done.missing.micro_usd) {
+            (tokens, 0) => format!("{} tokens", words::grouped(tokens)),
+            (0, micro_usd) => words::dollars(micro_usd),
+            (tokens, micro_usd) => {
+                format!("{} tokens and {}", words::grouped(tokens), words::dollars(micro_usd))
+            }
         };
-        return format!(
-            "{id} is still {}: {more} more let it go on ({used} of {limit} tokens used).",
-            budget.status.name()
-        );
+        return format!("{id} is still {}: {more} more let it go on ({used}).", budget.status.name());
     }
     let released =
         if done.released > 0 { format!(", {} released", agents(done.released)) } else { String::new() };
-    format!("{id} is {}: {used} of {limit} tokens used{released}.", budget.status.name())
+    format!("{id} is {}: {used}{released}.", budget.status.name())
+}
+
+/// What a budget has used, of each kind of limit that it has.
+fn used_of(budget: &Budget) -> String {
+    let (tokens, max) = (words::grouped(budget.tokens_used()), budget.max);
+    let tokens = match (max.tokens, max.micro_usd) {
+        (0, 0) => format!("{tokens} tokens used, no limit"),
+        (0, _) => format!("{tokens} tokens used"),
+        (limit, _) => format!("{tokens} of {} tokens used", words::grouped(limit)),
+    };
+    if max.micro_usd == 0 {
+        return tokens;
+    }
+    let about = if budget.used.estimated > 0 { "~" } else { "" };
+    let (used, limit) = (words::dollars(budget.used.micro_usd), words::dollars(max.micro_usd));
+    format!("{tokens}, {about}{used} of {limit} at list prices")
 }
 
 fn circuit_message(circuit: &Circuit, released: usize) -> String {

@@ -17,6 +17,11 @@ fn by_the_client(outcome: &Outcome) -> Tokens {
     models.fold(Tokens::default(), |sum, usage| sum + Tokens::from(*usage))
 }
 
+/// The client's own figure in micro-dollars.
+fn cost(outcome: &Outcome) -> u64 {
+    format!("{:.0}", outcome.result.total_cost_usd * 1e6).parse().expect("an amount")
+}
+
 /// A session once its client's word has been read.
 #[track_caller]
 fn settled(bursar: &Bursar<'_>, id: &str) -> SessionShow {
@@ -52,16 +57,20 @@ fn compaction_resume_and_fork_come_to_the_clients_own_totals() {
     let compacted = Headless::new(&world, &api, "/compact").resume(&id).run();
     let shown = settled(&bursar, &id);
     assert_exact(&shown, by_the_client(&compacted));
+    assert_eq!((shown.cost_micro_usd, shown.cost_estimated), (cost(&compacted), false));
     assert_eq!(shown.sources.settlement, Tokens::from(compact));
     assert_eq!(bursar.budget(&format!("session:{id}")).expect("it").tokens_used, api.log().usage().weighed());
 
     let fork = Headless::new(&world, &api, "and a copy").resume(&id).arg("--fork-session").run();
     let copy = settled(&bursar, &fork.result.session_id);
     assert_exact(&copy, usage(3).into());
+    assert_eq!(copy.cost_micro_usd, cost(&fork) - cost(&compacted));
     assert_eq!(copy.draws_on.as_deref(), Some(id.as_str()));
 
     let again = Headless::new(&world, &api, "and on").resume(&id).run();
-    assert_exact(&settled(&bursar, &id), by_the_client(&again));
+    let shown = settled(&bursar, &id);
+    assert_exact(&shown, by_the_client(&again));
+    assert_eq!(shown.cost_micro_usd, cost(&again));
     // One budget for both, and all that was sent is in it.
     assert_eq!(bursar.budget(&format!("session:{id}")).expect("it").tokens_used, api.log().usage().weighed());
     assert_eq!(shown.runs.iter().map(|run| run.begins.as_str()).collect::<Vec<_>>(), ["startup", "resume"]);
