@@ -204,7 +204,8 @@ impl Host {
         let now = self.clock.now();
         let decision = decide(&state, command, now);
         let mut decided = Decided { reply: decision.reply, ..Decided::default() };
-        let mut durable = false;
+        // What telemetry told cannot be read again.
+        let mut durable = matches!(command, Command::Reports(_));
         for event in &decision.events {
             match event {
                 Event::Budget(budget) => {

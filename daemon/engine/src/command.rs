@@ -8,6 +8,7 @@ use crate::ids::{AgentKey, AlertId, BudgetId, HoldId, SessionId, to_name};
 use crate::policy::Policy;
 use crate::print::Print;
 use crate::protection::Protect;
+use crate::reported::Report;
 use crate::row::{FileProgress, Row, Sighting};
 use crate::run::{Begins, ByModel};
 use crate::table::HookEvent;
@@ -22,6 +23,8 @@ pub enum Command {
     Meet(Hook),
     /// A sensor read usage.
     Usage(Usage),
+    /// Telemetry told of requests.
+    Reports(Reports),
     /// A held hook is gone.
     HoldLost(HoldId),
     /// A held hook that lost its daemon asks again.
@@ -51,6 +54,15 @@ pub enum Command {
         /// All of them, as they would be written.
         settings: BTreeMap<String, String>,
     },
+}
+
+/// What telemetry told of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reports {
+    /// Requests, in any order, some perhaps told of before; at most [`crate::row::MAX_ROWS_PER_COMMAND`].
+    pub reports: Vec<Report>,
+    /// Rows that the state has forgotten: the reader asked the store for them.
+    pub known: Vec<Row>,
 }
 
 /// A hook's facts.

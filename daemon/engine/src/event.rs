@@ -12,6 +12,7 @@ use crate::hold::Hold;
 use crate::ids::{AgentKey, AlertId, BudgetId, SessionId};
 use crate::policy::Policy;
 use crate::protection::Protection;
+use crate::reported::Awaited;
 use crate::row::{FileProgress, Row};
 use crate::run::Runs;
 use crate::session::{Agent, Session};
@@ -69,6 +70,20 @@ pub enum Event {
         /// The end of the retention.
         before: Timestamp,
     },
+    /// A row that was kept under one key is kept under another: a line has come for what telemetry told of.
+    Joined {
+        /// The key.
+        from: String,
+        /// The message's id.
+        to: String,
+    },
+    /// Telemetry told of a request whose line has not come.
+    Awaited(Box<Awaited>),
+    /// Its line has come, or it counts without one.
+    NotAwaited {
+        /// The request.
+        request_id: String,
+    },
     /// The runs of a session are now so.
     Runs(Box<Runs>),
     /// A circuit is now so.
@@ -118,13 +133,16 @@ impl Event {
             | Self::Hold(_)
             | Self::AlertAcknowledged { .. }
             | Self::Protection(_)
-            | Self::Configured { .. } => true,
+            | Self::Configured { .. }
+            | Self::Awaited(_) => true,
             Self::Alert(alert) => alert.alert_type != crate::alert::AlertType::WarningThreshold,
             Self::Budget(budget) => budget.status.is_shut(),
             Self::Circuit(circuit) => circuit.is_open(),
             Self::Session(_)
             | Self::Agent(_)
             | Self::Row(_)
+            | Self::Joined { .. }
+            | Self::NotAwaited { .. }
             | Self::Totals { .. }
             | Self::File(_)
             | Self::Runs(_)

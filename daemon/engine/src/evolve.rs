@@ -18,6 +18,11 @@ impl State {
             Event::Budget(budget) => drop(self.budgets.insert(budget.id.clone(), budget.clone())),
             Event::Circuit(circuit) => drop(self.circuits.insert(circuit.id.clone(), circuit.clone())),
             Event::Row(row) => self.recent.put(row.clone()),
+            Event::Joined { from, to } => self.recent.rename(from, to),
+            Event::Awaited(awaited) => {
+                self.awaited.insert(awaited.report.request_id.clone(), (**awaited).clone());
+            }
+            Event::NotAwaited { request_id } => drop(self.awaited.remove(request_id)),
             Event::Totals { session, agent, model, totals } => {
                 self.totals.insert((session.clone(), agent.clone(), model.clone()), *totals);
             }

@@ -24,6 +24,7 @@ pub mod print;
 pub mod protection;
 pub mod ratio;
 pub mod records;
+pub mod reported;
 pub mod row;
 pub mod run;
 pub mod session;

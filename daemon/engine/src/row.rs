@@ -20,7 +20,7 @@ pub const RECENT_ROWS: usize = 32_768;
 pub struct Sighting {
     /// `message.id`, unique across all sessions. None for usage in a hook's payload: the state then makes one.
     pub message_id: Option<String>,
-    /// The API's request id, where the line has one.
+    /// The API's request id, where the line has one; not that of a side question's copy, which is another request's.
     pub request_id: Option<String>,
     /// Who owns the request: the line's `requestSessionId`, else its `sessionId`, else the file's session.
     pub session: SessionId,
@@ -37,6 +37,44 @@ pub struct Sighting {
     /// The cost is an estimate: the model's price is not known.
     #[serde(default)]
     pub estimated: bool,
+}
+
+/// What one sensor says a request took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The model.
+    pub model: String,
+    /// The tokens.
+    pub usage: Usage,
+    /// The cost in micro-dollars.
+    pub micro_usd: u64,
+    /// The cost is an estimate.
+    pub estimated: bool,
+}
+
+/// What telemetry told of a request, and what its lines did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Telemetry.
+    pub reported: Part,
+    /// The line that stands; none: no line has come.
+    pub line: Option<Part>,
+}
+
+impl Told {
+    /// What stands for the request. One that dominates the other stands whole; where neither does, the greater of each
+    /// kind: no sensor takes away what the other showed. The client's own figure of the cost goes before an estimate.
+    pub fn stands(&self) -> Part {
+        let told = &self.reported;
+        let Some(line) = &self.line else { return told.clone() };
+        let micro_usd = if line.estimated { told.micro_usd } else { told.micro_usd.max(line.micro_usd) };
+        Part {
+            model: line.model.clone(),
+            usage: line.usage.greatest(told.usage),
+            micro_usd,
+            estimated: line.estimated && told.estimated,
+        }
+    }
 }
 
 /// A counted request.
@@ -63,6 +101,57 @@ pub struct Row {
     /// The cost is an estimate.
     #[serde(default)]
     pub estimated: bool,
+    /// What telemetry told of it, if it did.
+    #[serde(default)]
+    pub told: Option<Box<Told>>,
+}
+
+impl Row {
+    /// A row that nothing is known of yet, and that no budget was charged for.
+    pub fn new(key: String, session: SessionId, agent: AgentKey, at: Timestamp) -> Self {
+        Self {
+            message_id: key,
+            request_id: None,
+            session,
+            agent,
+            model: String::new(),
+            usage: Usage::default(),
+            micro_usd: 0,
+            at,
+            charged: Vec::new(),
+            estimated: false,
+            told: None,
+        }
+    }
+
+    /// What its lines say; none where none has come.
+    pub fn line(&self) -> Option<Part> {
+        match &self.told {
+            Some(told) => told.line.clone(),
+            None => Some(Part {
+                model: self.model.clone(),
+                usage: self.usage,
+                micro_usd: self.micro_usd,
+                estimated: self.estimated,
+            }),
+        }
+    }
+
+    /// What telemetry says of it.
+    pub fn reported(&self) -> Option<&Part> {
+        self.told.as_ref().map(|told| &told.reported)
+    }
+
+    /// The row with these for its sensors' words; what stands of them are its figures.
+    #[must_use]
+    pub fn of_parts(mut self, line: Option<Part>, reported: Option<Part>) -> Self {
+        self.told = reported.map(|reported| Box::new(Told { reported, line: line.clone() }));
+        let stands = self.told.as_ref().map(|told| told.stands()).or(line);
+        if let Some(Part { model, usage, micro_usd, estimated }) = stands {
+            (self.model, self.usage, self.micro_usd, self.estimated) = (model, usage, micro_usd, estimated);
+        }
+        self
+    }
 }
 
 /// One budget that a row was counted in.
@@ -105,6 +194,8 @@ pub struct FileProgress {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recent {
     rows: BTreeMap<String, Row>,
+    /// Their keys by request id.
+    requests: BTreeMap<String, String>,
     order: VecDeque<String>,
 }
 
@@ -114,16 +205,45 @@ impl Recent {
         self.rows.get(message_id)
     }
 
+    /// The row of that request, if it is still remembered.
+    pub fn of_request(&self, request_id: &str) -> Option<&Row> {
+        self.rows.get(self.requests.get(request_id)?)
+    }
+
     /// Remembers a row; a known one keeps its place.
     pub fn put(&mut self, row: Row) {
         let key = row.message_id.clone();
-        if self.rows.insert(key.clone(), row).is_none() {
-            self.order.push_back(key);
-            if self.order.len() > RECENT_ROWS
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.rows.remove(&oldest);
+        if let Some(request) = &row.request_id {
+            self.requests.insert(request.clone(), key.clone());
+        }
+        match self.rows.insert(key.clone(), row) {
+            Some(old) => self.forget_request(&old),
+            None => {
+                self.order.push_back(key);
+                if self.order.len() > RECENT_ROWS {
+                    let oldest = self.order.pop_front().and_then(|oldest| self.rows.remove(&oldest));
+                    oldest.iter().for_each(|old| self.forget_request(old));
+                }
             }
+        }
+    }
+
+    /// A row that was kept under one key is kept under another.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        let Some(row) = self.rows.remove(from) else { return };
+        self.order.iter_mut().filter(|key| *key == from).for_each(|key| to.clone_into(key));
+        if let Some(request) = &row.request_id {
+            self.requests.insert(request.clone(), to.to_owned());
+        }
+        self.rows.insert(to.to_owned(), Row { message_id: to.to_owned(), ..row });
+    }
+
+    /// Forgets which row a request is, if that is `old` and its row says otherwise now.
+    fn forget_request(&mut self, old: &Row) {
+        let Some(request) = &old.request_id else { return };
+        let is = self.rows.get(&old.message_id).is_some_and(|row| row.request_id.as_ref() == Some(request));
+        if !is && self.requests.get(request) == Some(&old.message_id) {
+            self.requests.remove(request);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::SessionId;
+use crate::reported::AWAITED_MS;
 use crate::row::Row;
 use crate::time::Timestamp;
 use crate::usage::Usage;
@@ -99,6 +100,15 @@ pub struct Run {
     pub claimed: Option<ByModel>,
     /// What its requests took that were counted.
     pub counted: ByModel,
+    /// What of that telemetry told of too.
+    #[serde(default)]
+    pub reported: Usage,
+    /// The date of the newest request that telemetry told of; none: of none.
+    #[serde(default)]
+    pub reported_to: Option<Timestamp>,
+    /// The date of the newest request that was counted.
+    #[serde(default)]
+    pub counted_to: Timestamp,
     /// Another process was on the session at the same time: what either says cannot be told apart.
     pub overlaps: bool,
     /// What no line showed, by model.
@@ -125,9 +135,64 @@ impl Run {
         Some(says.into_iter().map(missing).collect())
     }
 
-    /// Whether it is over and what it spent beside its lines is not known.
+    /// Whether it is over and what it spent beside its lines is not known; or it runs, and telemetry has stopped telling.
     pub fn is_unsettled(&self) -> bool {
-        self.overlaps || (self.ended.is_some() && (self.claimed.is_none() || self.base.is_none()))
+        let is_told = self.claimed.is_some() && self.base.is_some();
+        self.overlaps || (self.ended.is_some() && !is_told) || (!is_told && self.is_cut())
+    }
+
+    /// Whether requests were counted long after the last one that telemetry told of: its stream was cut.
+    pub fn is_cut(&self) -> bool {
+        self.reported_to.is_some_and(|to| self.counted_to > to.plus_ms(AWAITED_MS))
+    }
+
+    fn counts(&mut self, row: &Row, op: fn(Spent, Spent) -> Spent) {
+        let spent = Spent { usage: row.usage, micro_usd: row.micro_usd };
+        let known = self.counted.entry(row.model.clone()).or_default();
+        *known = op(*known, spent);
+        if row.reported().is_some() {
+            let reported = Spent { usage: self.reported, micro_usd: 0 };
+            self.reported = op(reported, spent).usage;
+            self.reported_to = self.reported_to.max(Some(row.at));
+        }
+        self.counted_to = self.counted_to.max(row.at);
+    }
+}
+
+/// What one sensor told of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Requests.
+    pub rows: u64,
+    /// Their tokens, as they are counted.
+    pub usage: Usage,
+}
+
+/// What each sensor told of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sensed {
+    /// Lines, and hooks' payloads.
+    pub lines: Tally,
+    /// Telemetry.
+    pub reported: Tally,
+    /// What telemetry alone told of.
+    pub reported_only: Tally,
+}
+
+impl Sensed {
+    fn count(&mut self, row: &Row, ops: (fn(u64, u64) -> u64, fn(Usage, Usage) -> Usage)) {
+        let told = |tally: &mut Tally| {
+            tally.rows = ops.0(tally.rows, 1);
+            tally.usage = ops.1(tally.usage, row.usage);
+        };
+        let is_reported = row.reported().is_some();
+        match row.line() {
+            Some(_) => told(&mut self.lines),
+            None => told(&mut self.reported_only),
+        }
+        if is_reported {
+            told(&mut self.reported);
+        }
     }
 }
 
@@ -142,12 +207,25 @@ pub struct Runs {
     pub claims: Vec<Claim>,
     /// The session that it is a copy of, once a copied line has named it.
     pub forked_from: Option<SessionId>,
+    /// What each sensor told of.
+    #[serde(default)]
+    pub sensed: Sensed,
+    /// Its lines carry no request id, so that what telemetry tells cannot be joined.
+    #[serde(default)]
+    pub has_lines_without_request: bool,
 }
 
 impl Runs {
     /// A session of which no run was seen.
     pub fn new(session: SessionId) -> Self {
-        Self { session, runs: Vec::new(), claims: Vec::new(), forked_from: None }
+        Self {
+            session,
+            runs: Vec::new(),
+            claims: Vec::new(),
+            forked_from: None,
+            sensed: Sensed::default(),
+            has_lines_without_request: false,
+        }
     }
 
     /// What a client had counted at `at`; zero where none had said anything.
@@ -182,6 +260,9 @@ impl Runs {
             awaits_parent: begins == Begins::Fork && caught_up,
             claimed: None,
             counted: ByModel::new(),
+            reported: Usage::default(),
+            reported_to: None,
+            counted_to: Timestamp::default(),
             overlaps,
             background: BTreeMap::new(),
         });
@@ -217,6 +298,21 @@ impl Runs {
         }
     }
 
+    /// A request was counted; `old` is what it was before.
+    pub fn counted(&mut self, old: Option<&Row>, row: &Row) {
+        if let Some(old) = old {
+            self.sensed.count(old, (u64::saturating_sub, Usage::minus));
+            if let Some(run) = self.run_at(old.at) {
+                run.counts(old, Spent::minus);
+            }
+        }
+        self.sensed.count(row, (u64::saturating_add, Usage::plus));
+        self.has_lines_without_request |= row.request_id.is_none() && row.line().is_some();
+        if let Some(run) = self.run_at(row.at) {
+            run.counts(row, Spent::plus);
+        }
+    }
+
     /// The run that a request of that date belongs to: the last one that had begun.
     pub fn run_at(&mut self, at: Timestamp) -> Option<&mut Run> {
         self.runs.iter_mut().rev().find(|run| run.began <= at)
@@ -232,7 +328,15 @@ impl Runs {
         let of = |usage: Usage| usage.context();
         let (mut accounted, mut said) = (0_u64, 0_u64);
         for run in &self.runs {
-            let Some(says) = run.says() else { continue };
+            let Some(says) = run.says() else {
+                // While it runs, telemetry is the client's word: what it has not told of is not accounted for.
+                if run.reported_to.is_some() {
+                    let counted = run.counted.values().fold(0_u64, |sum, c| sum.saturating_add(of(c.usage)));
+                    accounted = accounted.saturating_add(of(run.reported).min(counted));
+                    said = said.saturating_add(counted);
+                }
+                continue;
+            };
             for (model, spent) in says {
                 let counted = run.counted.get(&model).map_or(0, |c| of(c.usage));
                 let beside = run.background.get(&model).map_or(0, |row| of(row.usage));

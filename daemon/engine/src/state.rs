@@ -10,6 +10,7 @@ use crate::hold::Hold;
 use crate::ids::{AgentKey, AlertId, BudgetId, HoldId, SessionId};
 use crate::policy::Policy;
 use crate::protection::Protection;
+use crate::reported::Awaited;
 use crate::row::{FileProgress, Recent, Row};
 use crate::run::Runs;
 use crate::session::{Agent, Session};
@@ -35,6 +36,8 @@ pub struct State {
     pub rolled_up: BTreeMap<SessionId, Timestamp>,
     /// Runs of clients, by session.
     pub runs: BTreeMap<SessionId, Runs>,
+    /// Requests that telemetry told of and whose line has not come, by request id.
+    pub awaited: BTreeMap<String, Awaited>,
     /// Transcript files.
     pub files: BTreeMap<String, FileProgress>,
     /// Circuits of agents that called something.
@@ -68,6 +71,7 @@ impl State {
             totals: BTreeMap::new(),
             rolled_up: BTreeMap::new(),
             runs: BTreeMap::new(),
+            awaited: BTreeMap::new(),
             files: BTreeMap::new(),
             circuits: BTreeMap::new(),
             holds: BTreeMap::new(),
@@ -186,8 +190,9 @@ impl State {
         above.iter().filter_map(|id| self.budgets.get(id)?.micro_usd_until_pause(&self.policy)).min()
     }
 
-    /// When the next hold runs out.
+    /// When the next hold runs out, or the next request counts without its line.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.waiting().map(|h| h.deadline).min()
+        let holds = self.waiting().map(|h| h.deadline).min();
+        holds.into_iter().chain(self.awaited.values().map(Awaited::until)).min()
     }
 }

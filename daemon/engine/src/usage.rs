@@ -30,6 +30,18 @@ impl Usage {
         self.with(other, u64::saturating_add)
     }
 
+    /// The greater of each kind.
+    #[must_use]
+    pub fn greatest(self, other: Self) -> Self {
+        Self {
+            input: self.input.max(other.input),
+            output: self.output.max(other.output),
+            cache_write_5m: self.cache_write_5m.max(other.cache_write_5m),
+            cache_write_1h: self.cache_write_1h.max(other.cache_write_1h),
+            cache_read: self.cache_read.max(other.cache_read),
+        }
+    }
+
     /// The difference, kind by kind, never below zero.
     #[must_use]
     pub fn minus(self, other: Self) -> Self {
@@ -130,6 +142,29 @@ impl Weights {
             show(self.cache_write),
             show(self.cache_read)
         )
+    }
+}
+
+impl Totals {
+    /// The sums.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        self.with(other, Usage::plus, u64::saturating_add)
+    }
+
+    /// The differences, never below zero.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        self.with(other, Usage::minus, u64::saturating_sub)
+    }
+
+    fn with(self, other: Self, tokens: fn(Usage, Usage) -> Usage, op: fn(u64, u64) -> u64) -> Self {
+        Self {
+            usage: tokens(self.usage, other.usage),
+            micro_usd: op(self.micro_usd, other.micro_usd),
+            requests: op(self.requests, other.requests),
+            estimated: op(self.estimated, other.estimated),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The one way through: (state, command, now) to a reply and facts. Changes nothing.
 
+mod books;
 mod calls;
 mod holds;
 mod hook;
@@ -8,6 +9,7 @@ mod operator;
 mod operator_circuits;
 mod operator_tasks;
 mod protect;
+mod reports;
 mod settle;
 mod texts;
 mod usage;
@@ -78,10 +80,17 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Decision {
         Command::Hook(hook) => hook::decide(state, hook, now),
         Command::Meet(hook) => Decision { reply: Reply::None, events: hook::meet(state, hook, now) },
         Command::Usage(usage) => usage::decide(state, usage, now),
+        Command::Reports(reports) => reports::decide(state, reports, now),
         Command::HoldLost(id) => holds::lost(state, *id, now),
         Command::HoldResumed(id) => holds::resumed(state, *id, now),
         Command::Operator(operator) => operator::decide(state, operator, now),
-        Command::Tick => holds::tick(state, now),
+        Command::Tick => {
+            let mut decision = holds::tick(state, now);
+            if state.awaited.values().any(|awaited| awaited.until() <= now) {
+                decision.events.extend(reports::overdue(state, now));
+            }
+            decision
+        }
         Command::ClientGone(session) => keep::client_gone(state, session, now),
         Command::RollUp { sessions, before } => keep::roll_up(sessions, *before),
         Command::Forget { before } => keep::forget(state, *before),

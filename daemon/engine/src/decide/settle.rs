@@ -39,30 +39,21 @@ pub(super) struct Settling {
 impl Settling {
     fn of<'a>(&'a mut self, state: &State, session: &SessionId) -> Option<&'a mut Runs> {
         if !self.touched.contains_key(session) {
-            let known = state.runs.get(session)?.clone();
-            self.touched.insert(session.clone(), known);
+            let known = state.runs.get(session).cloned();
+            let met = || state.sessions.contains_key(session).then(|| Runs::new(session.clone()));
+            self.touched.insert(session.clone(), known.or_else(met)?);
         }
         self.touched.get_mut(session)
     }
 
-    /// A request was counted, or corrected from `minus` to `plus`.
-    pub(super) fn counted(
-        &mut self,
-        state: &State,
-        row: &Row,
-        minus: Option<(&str, Spent)>,
-        plus: (&str, Spent),
-    ) {
+    /// A request was counted; `old` is what it was before.
+    pub(super) fn counted(&mut self, state: &State, old: Option<&Row>, row: &Row) {
         if row.message_id.starts_with(BACKGROUND) {
             return;
         }
-        let Some(run) = self.of(state, &row.session).and_then(|runs| runs.run_at(row.at)) else { return };
-        if let Some((model, spent)) = minus {
-            let known = run.counted.entry(model.to_owned()).or_default();
-            *known = known.minus(spent);
+        if let Some(runs) = self.of(state, &row.session) {
+            runs.counted(old, row);
         }
-        let known = run.counted.entry(plus.0.to_owned()).or_default();
-        *known = known.plus(plus.1);
     }
 
     /// A line in the file of one session that belongs to another one names whose copy it is; the copy, if that is new.
@@ -80,10 +71,6 @@ impl Settling {
     pub(super) fn claimed(&mut self, state: &State, session: &SessionId, totals: &ByModel, now: Timestamp) {
         if let Some(runs) = self.of(state, session) {
             runs.claim(totals, now);
-        } else if state.sessions.contains_key(session) {
-            let mut runs = Runs::new(session.clone());
-            runs.claim(totals, now);
-            self.touched.insert(session.clone(), runs);
         }
     }
 

@@ -1,23 +1,15 @@
-//! Counting: each request once, in every budget above it.
-
-use std::collections::BTreeMap;
+//! Counting what lines, and hooks' payloads, tell of.
 
 use crate::State;
-use crate::alert::{Alert, AlertType, MAX_UNKNOWN_MODEL_ALERTS};
-use crate::budget::{Budget, Counted, Crossing};
 use crate::command::Usage as Command;
-use crate::decide::holds::{Changed, reconsider};
-use crate::decide::hook::{alert, new_agent};
-use crate::decide::settle::Settling;
+use crate::decide::books::Books;
 use crate::decide::{Decision, Reply};
 use crate::event::Event;
-use crate::hold::HoldEnd;
-use crate::ids::{AgentKey, AlertId, BudgetId, SessionId};
-use crate::row::{Charge, Row, Sighting};
-use crate::run::{BACKGROUND, Spent};
-use crate::session::{Agent, Session};
+use crate::ids::SessionId;
+use crate::reported::REPORTED;
+use crate::row::{Part, Row, Sighting};
 use crate::time::Timestamp;
-use crate::usage::{Totals, Usage};
+use crate::usage::Usage;
 
 /// How the keys of requests begin that a hook's payload told of.
 const PAYLOAD: &str = "payload:";
@@ -36,264 +28,58 @@ pub(super) fn decide(state: &State, command: &Command, now: Timestamp) -> Decisi
     Decision { reply: Reply::None, events }
 }
 
-/// The books of one command: copies of what it touches, so that several rows add up.
-struct Books<'a> {
-    state: &'a State,
-    now: Timestamp,
-    sessions: BTreeMap<SessionId, Session>,
-    agents: BTreeMap<(SessionId, AgentKey), Agent>,
-    budgets: BTreeMap<BudgetId, Budget>,
-    changes: BTreeMap<BudgetId, (Counted, Counted)>,
-    totals: BTreeMap<(SessionId, AgentKey, String), Totals>,
-    rows: BTreeMap<String, Row>,
-    order: Vec<String>,
-    settling: Settling,
-    unknown: BTreeMap<String, SessionId>,
-}
-
-impl<'a> Books<'a> {
-    fn new(state: &'a State, now: Timestamp) -> Self {
-        Self {
-            state,
-            now,
-            sessions: BTreeMap::new(),
-            agents: BTreeMap::new(),
-            budgets: BTreeMap::new(),
-            changes: BTreeMap::new(),
-            totals: BTreeMap::new(),
-            rows: BTreeMap::new(),
-            order: Vec::new(),
-            settling: Settling::default(),
-            unknown: BTreeMap::new(),
-        }
-    }
-
+impl Books<'_> {
     fn count(&mut self, seen: &Sighting, from: &Command) {
         if let Some(copy) = self.settling.copied(self.state, from, seen) {
             self.draws_on(copy, &seen.session);
         }
-        let message_id = match &seen.message_id {
+        let key = match &seen.message_id {
             Some(id) => id.clone(),
             None => self.payload_id(&seen.session),
         };
-        let old = self.rows.get(&message_id).or_else(|| self.state.row(&message_id, &from.known)).cloned();
+        let request = seen.request_id.as_deref();
+        let old = self.row(&key, &from.known).or_else(|| {
+            // Telemetry may have told of it first.
+            let row = self.row_of_request(request?, &from.known)?;
+            row.message_id.starts_with(REPORTED).then_some(row)
+        });
         match old {
-            None => self.add(message_id, seen),
+            None => self.add_line(key, seen),
             // Only its owner's own transcript may lower what was counted; anybody else's word can only add.
             Some(old) if !is_the_owners(&old, from) && !adds(&old, seen) => {}
-            Some(old) => self.correct(old, seen),
+            Some(old) => self.correct(old, &key, seen),
         }
     }
 
-    /// A request not seen before, unless its key may have been forgotten with its session's older rows.
-    fn add(&mut self, message_id: String, seen: &Sighting) {
-        if self.state.rolled_up.get(&seen.session).is_some_and(|before| seen.at < *before) {
-            return;
-        }
-        self.meet(seen);
-        let mut charged = Vec::new();
-        let above =
-            if self.state.policy.enabled { self.above(&seen.session, &seen.agent) } else { Vec::new() };
-        for id in above {
-            // Rows dated before a budget began are history to it (3.2).
-            let Some(budget) = self.budget(&id).filter(|b| seen.at >= b.started_at) else { continue };
-            charged.push(Charge { generation: budget.epoch.generation, budget: id.clone() });
-            let plus = self.counted(seen.usage, seen.micro_usd, seen.estimated);
-            self.change(&id, Counted::default(), plus);
-        }
-        if seen.estimated && !charged.is_empty() {
-            self.note_unknown(seen);
-        }
-        let totals = self.totals_of(&seen.session, &seen.agent, &seen.model);
-        totals.usage = totals.usage.plus(seen.usage);
-        totals.micro_usd = totals.micro_usd.saturating_add(seen.micro_usd);
-        totals.requests = totals.requests.saturating_add(is_request(&message_id));
-        totals.estimated = totals.estimated.saturating_add(seen.estimated.into());
-        self.note_context(seen);
-        let row = Row {
-            message_id,
-            request_id: seen.request_id.clone(),
-            session: seen.session.clone(),
-            agent: seen.agent.clone(),
-            model: seen.model.clone(),
-            usage: seen.usage,
-            micro_usd: seen.micro_usd,
-            at: seen.at,
-            charged,
-            estimated: seen.estimated,
-        };
-        self.settling.counted(self.state, &row, None, (&seen.model, spent(seen.usage, seen.micro_usd)));
-        self.put(row);
+    fn add_line(&mut self, key: String, seen: &Sighting) {
+        let awaited = seen.request_id.as_deref().and_then(|request| self.no_longer_awaited(request));
+        let row = Row::new(key, seen.session.clone(), seen.agent.clone(), seen.at);
+        let row = Row { request_id: seen.request_id.clone(), ..row };
+        self.add(row.of_parts(Some(part(seen)), awaited), true);
     }
 
     /// A further line of a request: the one with the greatest output wins, whole; on a tie the later one. Owner and
     /// date stay those of the first line; copies in forks and side questions are lines like any other.
-    fn correct(&mut self, old: Row, seen: &Sighting) {
-        let same = old.usage == seen.usage && old.model == seen.model;
-        if same || seen.usage.output < old.usage.output || is_blank_copy(&old, seen) {
-            return;
-        }
-        self.replace(old, seen);
-    }
-
-    /// A row becomes what was seen, in its totals and in the budgets that it was counted in.
-    fn replace(&mut self, old: Row, seen: &Sighting) {
-        if seen.estimated && !old.charged.is_empty() {
-            self.note_unknown(seen);
-        }
-        let before = self.totals_of(&old.session, &old.agent, &old.model);
-        before.usage = before.usage.minus(old.usage);
-        before.micro_usd = before.micro_usd.saturating_sub(old.micro_usd);
-        before.requests = before.requests.saturating_sub(is_request(&old.message_id));
-        before.estimated = before.estimated.saturating_sub(old.estimated.into());
-        let after = self.totals_of(&old.session, &old.agent, &seen.model);
-        after.usage = after.usage.plus(seen.usage);
-        after.micro_usd = after.micro_usd.saturating_add(seen.micro_usd);
-        after.requests = after.requests.saturating_add(is_request(&old.message_id));
-        after.estimated = after.estimated.saturating_add(seen.estimated.into());
-        let minus = self.counted(old.usage, old.micro_usd, old.estimated);
-        let plus = self.counted(seen.usage, seen.micro_usd, seen.estimated);
-        for charge in &old.charged {
-            let current =
-                self.budget(&charge.budget).is_some_and(|b| b.epoch.generation == charge.generation);
-            if current {
-                self.change(&charge.budget, minus, plus);
-            }
-        }
-        self.note_context(seen);
-        let was = (old.model.clone(), spent(old.usage, old.micro_usd));
-        let mut row = old;
-        row.request_id = row.request_id.or_else(|| seen.request_id.clone());
-        (row.model, row.usage, row.micro_usd) = (seen.model.clone(), seen.usage, seen.micro_usd);
-        row.estimated = seen.estimated;
-        let plus = (seen.model.as_str(), spent(seen.usage, seen.micro_usd));
-        self.settling.counted(self.state, &row, Some((&was.0, was.1)), plus);
-        self.put(row);
-    }
-
-    /// What the clients' own totals show beyond their lines becomes rows, or changes those that it became before.
-    fn settle(&mut self) {
-        for missing in self.settling.missing(self.now) {
-            let seen = Sighting {
-                message_id: Some(missing.key()),
-                request_id: None,
-                session: missing.session.clone(),
-                agent: AgentKey::Main,
-                model: missing.model.clone(),
-                usage: missing.spent.usage,
-                micro_usd: missing.spent.micro_usd,
-                estimated: false,
-                at: missing.old.as_ref().map_or(missing.at, |row| row.at),
-            };
-            let context = self.agents.get(&(seen.session.clone(), AgentKey::Main)).cloned();
-            match missing.old.clone() {
-                None => self.add(missing.key(), &seen),
-                Some(old) => self.replace(old, &seen),
-            }
-            // It is no request whose context the next one sends again.
-            if let Some(context) =
-                context.or_else(|| self.state.agents.get(&(seen.session.clone(), AgentKey::Main)).cloned())
-            {
-                self.agents.insert((seen.session.clone(), AgentKey::Main), context);
-            }
-            if let Some(row) = self.rows.get(&missing.key()).cloned() {
-                self.settling.keep(&missing, row);
-            }
-        }
-    }
-
-    /// A copy draws on the budget of the session that it is a copy of, from then on (4.11).
-    fn draws_on(&mut self, copy: SessionId, parent: &SessionId) {
-        let known = self.sessions.get(&copy).or_else(|| self.state.sessions.get(&copy));
-        if let Some(session) = known.filter(|_| self.state.sessions.contains_key(parent)) {
-            let draws_on = Some(self.state.purse(parent).clone());
-            let session = Session { draws_on, ..session.clone() };
-            self.sessions.insert(copy, session);
-        }
-    }
-
-    fn above(&self, session: &SessionId, agent: &AgentKey) -> Vec<BudgetId> {
-        let mut ids = self.state.above(session, agent);
-        if let Some(purse) = self.sessions.get(session).and_then(|s| s.draws_on.as_ref()) {
-            let own = BudgetId::Session(session.clone());
-            ids.iter_mut().filter(|id| **id == own).for_each(|id| *id = BudgetId::Session(purse.clone()));
-        }
-        ids
-    }
-
-    /// A subagent that only its transcript tells of; its budget begins with it.
-    fn meet(&mut self, seen: &Sighting) {
-        let key = (seen.session.clone(), seen.agent.clone());
-        let known = self.state.agents.contains_key(&key) || self.agents.contains_key(&key);
-        let Some(session) = self.state.sessions.get(&seen.session).filter(|_| !known) else { return };
-        let began = seen.at.max(session.first_seen);
-        for event in new_agent(self.state, key.0, key.1, None, began) {
-            match event {
-                Event::Agent(agent) => {
-                    drop(self.agents.insert((agent.session.clone(), agent.key.clone()), agent));
-                }
-                Event::Budget(budget) => drop(self.budgets.insert(budget.id.clone(), budget)),
-                Event::Session(_)
-                | Event::Row(_)
-                | Event::Totals { .. }
-                | Event::File(_)
-                | Event::Hold(_)
-                | Event::Alert(_)
-                | Event::AlertAcknowledged { .. }
-                | Event::Operator(_)
-                | Event::RolledUp { .. }
-                | Event::Forgotten(_)
-                | Event::TaskForgotten(_)
-                | Event::HistoryEnded { .. }
-                | Event::Circuit(_)
-                | Event::Runs(_)
-                | Event::Protection(_)
-                | Event::Configured { .. } => {}
-            }
-        }
-    }
-
-    fn budget(&self, id: &BudgetId) -> Option<&Budget> {
-        self.budgets.get(id).or_else(|| self.state.budgets.get(id))
-    }
-
-    fn change(&mut self, id: &BudgetId, minus: Counted, plus: Counted) {
-        let sums = self.changes.entry(id.clone()).or_default();
-        sums.0 = sums.0.plus(minus);
-        sums.1 = sums.1.plus(plus);
-    }
-
-    fn counted(&self, usage: Usage, micro_usd: u64, estimated: bool) -> Counted {
-        let micro_tokens = self.state.policy.weights.weigh(usage);
-        Counted { micro_tokens, micro_usd, estimated: estimated.into() }
-    }
-
-    /// A model without a price is told of once, as long as the alert is remembered.
-    fn note_unknown(&mut self, seen: &Sighting) {
-        let told = self.state.alerts.values().filter_map(|a| a.model.as_ref());
-        let mut all = told.chain(self.unknown.keys());
-        if !all.any(|m| *m == seen.model)
-            && self.state.alerts.values().filter(|a| a.model.is_some()).count() + self.unknown.len()
-                < MAX_UNKNOWN_MODEL_ALERTS
+    fn correct(&mut self, old: Row, key: &str, seen: &Sighting) {
+        let line = old.line();
+        let stays = line.as_ref().is_some_and(|line| {
+            seen.usage.output < line.usage.output
+                || (seen.usage == line.usage && seen.model == line.model)
+                // A fork's copy with its usage set to 0 never stands for the message.
+                || (seen.usage == Usage::default() && line.usage != Usage::default())
+        });
+        let line = if stays { line } else { Some(part(seen)) };
+        let mut reported = old.reported().cloned();
+        let mut row = old.clone();
+        if row.request_id.is_none()
+            && let Some(request) = &seen.request_id
         {
-            self.unknown.insert(seen.model.clone(), seen.session.clone());
+            row.request_id = Some(request.clone());
+            reported = self.no_longer_awaited(request).or(reported);
         }
-    }
-
-    fn totals_of(&mut self, session: &SessionId, agent: &AgentKey, model: &str) -> &mut Totals {
-        let key = (session.clone(), agent.clone(), model.to_owned());
-        let state = self.state;
-        self.totals.entry(key).or_insert_with_key(|key| state.totals.get(key).copied().unwrap_or_default())
-    }
-
-    fn note_context(&mut self, seen: &Sighting) {
-        let key = (seen.session.clone(), seen.agent.clone());
-        let Some(agent) = self.agents.get(&key).or_else(|| self.state.agents.get(&key)) else { return };
-        if seen.at >= agent.context_at {
-            let mut agent = agent.clone();
-            (agent.context_tokens, agent.context_at) = (seen.usage.context(), seen.at);
-            self.agents.insert(key, agent);
-        }
+        let old = if old.message_id == *key { old } else { self.rename(old, key) };
+        let row = Row { message_id: key.to_owned(), ..row.of_parts(line, reported) };
+        self.replace(&old, row, true);
     }
 
     /// The id of a request that has none: it came in a hook's payload.
@@ -305,81 +91,15 @@ impl<'a> Books<'a> {
         self.sessions.insert(id.clone(), session);
         message_id
     }
-
-    fn put(&mut self, row: Row) {
-        let id = row.message_id.clone();
-        if self.rows.insert(id.clone(), row).is_none() {
-            self.order.push(id);
-        }
-    }
-
-    /// The facts, each once, and what the budgets' totals set off. Budgets move once for all rows of a command, so
-    /// that a read that catches up is one jump.
-    fn close(mut self) -> Vec<Event> {
-        let mut alerts = Vec::new();
-        for (id, (minus, plus)) in std::mem::take(&mut self.changes) {
-            let Some(mut budget) = self.budget(&id).cloned() else { continue };
-            let kind = match budget.recount(minus, plus, &self.state.policy, self.now) {
-                Crossing::None => None,
-                Crossing::Warning => Some(AlertType::WarningThreshold),
-                Crossing::Paused => Some(AlertType::BudgetExhausted),
-            };
-            if let Some(kind) = kind {
-                let number = AlertId(self.state.next_alert + alerts.len() as u64);
-                alerts.push(Event::Alert(alert(number, &budget, kind, self.now)));
-            }
-            self.budgets.insert(id, budget);
-        }
-        for (model, session) in std::mem::take(&mut self.unknown) {
-            let number = AlertId(self.state.next_alert + alerts.len() as u64);
-            let (about, kind) = (BudgetId::Session(session), AlertType::UnknownModel);
-            let told = Alert::without_figures(number, about, kind, model.clone(), self.now);
-            alerts.push(Event::Alert(Alert { model: Some(model), ..told }));
-        }
-        let released = self.released();
-        let mut events: Vec<Event> = self.sessions.into_values().map(Event::Session).collect();
-        events.extend(self.agents.into_values().map(Event::Agent));
-        events.extend(self.budgets.into_values().map(Event::Budget));
-        let rows = &mut self.rows;
-        events.extend(self.order.iter().filter_map(|id| rows.remove(id)).map(Event::Row));
-        events.extend(self.totals.into_iter().map(|((session, agent, model), totals)| Event::Totals {
-            session,
-            agent,
-            model,
-            totals,
-        }));
-        let runs = self.settling.into_changed(self.state);
-        events.extend(runs.into_iter().map(|runs| Event::Runs(Box::new(runs))));
-        events.extend(released);
-        events.extend(alerts);
-        events
-    }
-
-    /// The ends of holds where a correction took a budget back below its limit (4.2).
-    fn released(&self) -> Vec<Event> {
-        let was_shut = |id| self.state.budgets.get(id).is_some_and(|b| b.status.is_shut());
-        let opened = self.budgets.values().any(|b| !b.status.is_shut() && was_shut(&b.id));
-        if !opened {
-            return Vec::new();
-        }
-        let budgets = self.budgets.values().map(|b| (b.id.clone(), b)).collect();
-        let changed = Changed { budgets, ..Changed::default() };
-        reconsider(self.state, &changed, HoldEnd::Released, None, self.now)
-    }
 }
 
-/// 1 for a request; what a client spent beside its lines is some, nobody knows how many.
-fn is_request(key: &str) -> u64 {
-    u64::from(!key.starts_with(BACKGROUND))
-}
-
-fn spent(usage: Usage, micro_usd: u64) -> Spent {
-    Spent { usage, micro_usd }
-}
-
-/// A fork's copy with its usage set to 0 never stands for the message.
-fn is_blank_copy(old: &Row, seen: &Sighting) -> bool {
-    seen.usage == Usage::default() && old.usage != Usage::default()
+fn part(seen: &Sighting) -> Part {
+    Part {
+        model: seen.model.clone(),
+        usage: seen.usage,
+        micro_usd: seen.micro_usd,
+        estimated: seen.estimated,
+    }
 }
 
 /// Whether a reading is of a transcript of the row's session. What came in a hook's payload has no transcript.
@@ -390,7 +110,7 @@ fn is_the_owners(old: &Row, from: &Command) -> bool {
     }
 }
 
-/// Whether no kind of token falls.
+/// Whether neither a kind of token nor the cost falls.
 fn adds(old: &Row, seen: &Sighting) -> bool {
-    old.usage.minus(seen.usage) == Usage::default()
+    old.usage.minus(seen.usage) == Usage::default() && seen.micro_usd >= old.micro_usd
 }

@@ -102,6 +102,6 @@ fn a_row_that_is_read_again_after_a_price_changed_keeps_its_cost() {
     let mut world = World::with_session(10_000);
     world.read(vec![Sighting { micro_usd: 7, ..row("m1", 10) }]);
     let again = vec![Sighting { micro_usd: 9, ..row("m1", 10) }];
-    world.send(&Command::Usage(UsageRead { file: None, rows: again, known: Vec::new() }));
+    world.send(&Command::Usage(UsageRead { file: None, rows: again, known: Vec::new(), claim: None }));
     assert_eq!(world.totals(None).micro_usd, 7);
 }

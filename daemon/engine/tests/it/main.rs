@@ -22,6 +22,8 @@ mod prints_properties;
 mod properties_facts;
 mod properties_rules;
 mod protection;
+mod reports;
+mod reports_properties;
 mod runs;
 mod runs_properties;
 mod second_life;

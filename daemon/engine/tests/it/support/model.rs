@@ -59,7 +59,9 @@ impl Model {
                     *began = Began { at: now, resets: began.resets + 1 };
                 }
             }
-            Command::HoldLost(_)
+            // Random histories have none: reports have properties of their own.
+            Command::Reports(_)
+            | Command::HoldLost(_)
             | Command::HoldResumed(_)
             | Command::Tick
             | Command::ClientGone(_)
