@@ -261,7 +261,8 @@ impl<'a> Books<'a> {
         for (model, session) in std::mem::take(&mut self.unknown) {
             let number = AlertId(self.state.next_alert + alerts.len() as u64);
             let (about, kind) = (BudgetId::Session(session), AlertType::UnknownModel);
-            let told = Alert::without_figures(number, about, kind, model.clone(), self.now);
+            let agent = self.budget(&about).map_or_else(|| "main".to_owned(), |b| b.agent.clone());
+            let told = Alert::without_figures(number, about, kind, agent, self.now);
             alerts.push(Event::Alert(Alert { model: Some(model), ..told }));
         }
         let released = self.released();
@@ -307,7 +308,7 @@ fn is_the_owners(old: &Row, from: &Command) -> bool {
     }
 }
 
-/// Whether no kind of token falls.
+/// Whether neither a kind of token nor the cost falls.
 fn adds(old: &Row, seen: &Sighting) -> bool {
-    old.usage.minus(seen.usage) == Usage::default()
+    old.usage.minus(seen.usage) == Usage::default() && seen.micro_usd >= old.micro_usd
 }
