@@ -8,6 +8,7 @@ use bursar_engine::event::OperatorRecord;
 use bursar_engine::hold::Hold;
 use bursar_engine::ids::{AgentKey, SessionId};
 use bursar_engine::policy::Policy;
+use bursar_engine::reported::Awaited;
 use bursar_engine::row::{FileProgress, Row};
 use bursar_engine::run::Runs;
 use bursar_engine::session::{Agent, Session};
@@ -41,6 +42,9 @@ impl Store {
         }
         for r in self.bodies::<Runs>("runs", "SELECT body FROM runs")? {
             state.runs.insert(r.session.clone(), r);
+        }
+        for a in self.bodies::<Awaited>("awaited", "SELECT body FROM awaited")? {
+            state.awaited.insert(a.report.request_id.clone(), a);
         }
         for f in self.bodies::<FileProgress>("files", "SELECT body FROM files")? {
             state.files.insert(f.path.clone(), f);
@@ -110,6 +114,7 @@ impl Store {
 /// A ledger row, in the order of columns of [`super::Reader::rows`].
 pub(super) fn row(r: &rusqlite::Row<'_>) -> Result<Row, StoreError> {
     let charged: String = r.get(12)?;
+    let told: Option<String> = r.get(14)?;
     Ok(Row {
         message_id: r.get(0)?,
         request_id: r.get(1)?,
@@ -121,6 +126,7 @@ pub(super) fn row(r: &rusqlite::Row<'_>) -> Result<Row, StoreError> {
         at: Timestamp(r.get(11)?),
         charged: serde_json::from_str(&charged).map_err(|e| record("rows", &e))?,
         estimated: r.get(13)?,
+        told: told.map(|told| serde_json::from_str(&told)).transpose().map_err(|e| record("rows", &e))?,
     })
 }
 

@@ -16,6 +16,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bursar_engine::ids::SessionId;
 use bursar_engine::row::Row;
 use rusqlite::{Connection, OpenFlags};
 
@@ -130,14 +131,37 @@ impl Reader {
     /// # Errors
     /// [`StoreError`].
     pub fn rows(&self, message_ids: &[String]) -> Result<Vec<Row>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
+        self.rows_where("message_id = ?1", message_ids)
+    }
+
+    /// The rows of these requests that the store has.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn rows_of_requests(&self, request_ids: &[String]) -> Result<Vec<Row>, StoreError> {
+        self.rows_where("request_id = ?1", request_ids)
+    }
+
+    /// The rows of a session, the newest of them, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn rows_of_session(&self, session: &SessionId, newest: u32) -> Result<Vec<Row>, StoreError> {
+        let filter = format!("session = ?1 ORDER BY at_ms DESC, message_id LIMIT {newest}");
+        let mut rows = self.rows_where(&filter, &[session.to_string()])?;
+        rows.reverse();
+        Ok(rows)
+    }
+
+    fn rows_where(&self, filter: &str, values: &[String]) -> Result<Vec<Row>, StoreError> {
+        let mut statement = self.connection.prepare_cached(&format!(
             "SELECT message_id, request_id, session, agent, model, input, output, cache_write_5m, cache_write_1h, \
-             cache_read, micro_usd, at_ms, charged, estimated FROM rows WHERE message_id = ?1",
-        )?;
+             cache_read, micro_usd, at_ms, charged, estimated, told FROM rows WHERE {filter}",
+        ))?;
         let mut rows = Vec::new();
-        for id in message_ids {
-            let mut found = statement.query([id])?;
-            if let Some(row) = found.next()? {
+        for value in values {
+            let mut found = statement.query([value])?;
+            while let Some(row) = found.next()? {
                 rows.push(load::row(row)?);
             }
         }

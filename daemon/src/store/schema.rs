@@ -66,9 +66,12 @@ ALTER TABLE holds RENAME COLUMN budget TO blocker;
 CREATE TABLE kept (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 ";
 
-/// Runs of clients; and which costs are estimates. Before this nothing had a cost: what was counted by then is marked.
+/// Runs of clients, what their telemetry tells; and which costs are estimates. Before this nothing had a cost: what was counted by then is marked.
 const VERSION_3: &str = "
 CREATE TABLE runs (session TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE awaited (request_id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+ALTER TABLE rows ADD COLUMN told TEXT;
+CREATE INDEX rows_by_request ON rows (request_id) WHERE request_id IS NOT NULL;
 ALTER TABLE rows ADD COLUMN estimated INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE totals ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE history ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;

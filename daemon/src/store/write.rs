@@ -83,6 +83,17 @@ fn write(tx: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
             params![c.id.to_string(), c.session.as_str(), c.state.name(), json(c)?],
         ),
         Event::Row(r) => row(tx, r),
+        Event::Joined { from, to } => {
+            put(tx, "UPDATE OR REPLACE rows SET message_id = ?2 WHERE message_id = ?1", params![from, to])
+        }
+        Event::Awaited(a) => put(
+            tx,
+            "INSERT OR REPLACE INTO awaited VALUES (?1, ?2)",
+            params![a.report.request_id, json(a)?],
+        ),
+        Event::NotAwaited { request_id } => {
+            put(tx, "DELETE FROM awaited WHERE request_id = ?1", params![request_id])
+        }
         Event::Totals { session, agent, model, totals } => {
             let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = totals.usage;
             put(
@@ -180,7 +191,7 @@ fn row(tx: &Transaction<'_>, r: &Row) -> Result<(), StoreError> {
     let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = r.usage;
     put(
         tx,
-        "INSERT OR REPLACE INTO rows VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        "INSERT OR REPLACE INTO rows VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         params![
             r.message_id,
             r.request_id,
@@ -195,7 +206,8 @@ fn row(tx: &Transaction<'_>, r: &Row) -> Result<(), StoreError> {
             int(r.micro_usd),
             int(r.at.0),
             json(&r.charged)?,
-            r.estimated
+            r.estimated,
+            r.told.as_ref().map(json).transpose()?
         ],
     )
 }
@@ -246,6 +258,9 @@ fn to_outbox(tx: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
         Event::Session(_)
         | Event::Agent(_)
         | Event::Row(_)
+        | Event::Joined { .. }
+        | Event::Awaited(_)
+        | Event::NotAwaited { .. }
         | Event::Totals { .. }
         | Event::File(_)
         | Event::Runs(_)

@@ -57,6 +57,8 @@ struct Raw<'a> {
     request_session_id: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "sessionId")]
     session_id: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "isSidechain")]
+    is_sidechain: Option<&'a RawValue>,
     #[serde(borrow)]
     message: Option<Message<'a>>,
 }
@@ -127,10 +129,12 @@ pub fn parse(line: &[u8], session: &SessionId, agent: &AgentKey, now: Timestamp)
     };
     let terms = Terms::read(usage.speed, usage.inference_geo, usage.server_tool_use);
     let Some(usage) = usage_of(&usage) else { return Line::Bad };
+    // In the main agent's file such a line is a side question's copy: its request is the side question's own.
+    let is_copy = *agent == AgentKey::Main && raw.is_sidechain.is_some_and(|side| side.get() == "true");
     let owner = raw.request_session_id.or(raw.session_id).and_then(|id| SessionId::new(id).ok());
     let seen = Sighting {
         message_id: Some(message_id),
-        request_id: raw.request_id.map(|id| id.chars().take(128).collect()),
+        request_id: raw.request_id.filter(|_| !is_copy).map(|id| id.chars().take(128).collect()),
         session: owner.unwrap_or_else(|| session.clone()),
         agent: agent.clone(),
         model,

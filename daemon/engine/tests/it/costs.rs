@@ -5,7 +5,7 @@ use bursar_engine::budget::Status;
 use bursar_engine::command::{Act, Amount, Command, Usage as UsageRead};
 use bursar_engine::ids::AgentKey;
 use bursar_engine::policy::{Limit, Policy};
-use bursar_engine::row::Sighting;
+use bursar_engine::row::{FileProgress, Sighting};
 use bursar_engine::time::Timestamp;
 use bursar_engine::usage::Usage;
 
@@ -95,6 +95,35 @@ fn finishing_is_granted_what_it_takes_at_the_budgets_average_price() {
     let done = world.act(Act::Finish(Some(bid(ID)))).unwrap();
     assert_eq!((done.missing, world.status(ID)), (Limit::default(), Status::Active));
     assert_eq!(world.budget(ID).max.micro_usd, 50_000 + 1 + 250_000);
+}
+
+#[test]
+fn a_line_in_another_sessions_file_makes_nothing_cheaper() {
+    let mut world = World::with_session(10_000);
+    world.read(vec![Sighting { micro_usd: 500, ..row("m1", 10) }]);
+    let file = FileProgress {
+        session: sid("s2"),
+        agent: AgentKey::Main,
+        path: "/t/s2.jsonl".to_owned(),
+        offset: 1,
+        inode: 1,
+        device: 1,
+        tail_hash: 1,
+        bad_lines: 0,
+        read_at: START,
+        in_long_line: false,
+    };
+    let usage = Usage { input: 10, output: 1, ..Usage::default() };
+    let cheaper = Sighting { usage, model: "cheap".to_owned(), micro_usd: 1, ..row("m1", 10) };
+    let dearer = Sighting { micro_usd: 600, ..cheaper.clone() };
+    for (line, cost) in [(cheaper, 500), (dearer, 600)] {
+        world.send(&Command::Usage(UsageRead {
+            file: Some(file.clone()),
+            rows: vec![line],
+            known: Vec::new(),
+        }));
+        assert_eq!(world.budget(ID).used.micro_usd, cost);
+    }
 }
 
 #[test]
