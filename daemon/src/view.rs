@@ -4,6 +4,8 @@
 use bursar_engine::records::{BudgetAlert, BudgetState, CircuitState};
 use serde::{Deserialize, Serialize};
 
+use crate::telemetry::TelemetryView;
+
 /// Tokens by kind, named as the API names them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageView {
@@ -212,6 +214,9 @@ pub struct StatusView {
     pub degraded: Vec<String>,
     /// The circuit breaker, in a sentence.
     pub circuits: String,
+    /// What clients tell of their requests themselves.
+    #[serde(default)]
+    pub telemetry: TelemetryView,
     /// Every setting and where it comes from.
     pub settings: Vec<SettingView>,
 }

@@ -80,6 +80,7 @@ pub(super) fn status(paths: &Paths, output: &Output) -> Result<(), Failure> {
     ));
     output.line(&super::operator::who_may_approve(&s));
     output.line(&format!("Circuits: {}.", s.circuits));
+    output.line(&format!("Telemetry: {}.", s.telemetry.says));
     output.line(&format!("State: {} ({} KiB), socket: {}", s.state, s.store_bytes / 1_024, s.socket));
     output.line("");
     super::config::table(&s.settings, output);

@@ -338,8 +338,9 @@ fn status(service: &Service) -> StatusView {
         failed_open: count(&host.counters.failed_open),
         transcript_late: count(&host.counters.transcript_late),
         store_bytes: crate::store::size_bytes(&service.paths.database()),
-        degraded: host.writer().health().into_iter().collect(),
+        degraded: host.writer().health().into_iter().chain(service.http.problem()).collect(),
         circuits: circuits(&state.policy.circuits).to_owned(),
+        telemetry: service.telemetry.view(service.http.address()),
         settings,
     })
 }
