@@ -22,6 +22,7 @@ mod seed;
 mod service;
 mod subagents;
 mod tasks;
+mod telemetry;
 mod terminal;
 mod unbroken;
 mod upgrade;
