@@ -166,15 +166,13 @@ impl Telemetry {
 impl TelemetryView {
     fn sentence(&self) -> String {
         let Some(address) = &self.address else { return "not taken".to_owned() };
-        let mut says = format!("{} events received at {address}", self.events);
         let also = [(self.malformed, "malformed"), (self.refused, "refused"), (self.missing, "missing")];
-        for (n, what) in also.into_iter().filter(|(n, _)| *n > 0) {
-            says += &format!(", {n} {what}");
-        }
+        let mut says = vec![format!("{} events received at {address}", self.events)];
+        says.extend(also.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
         if !ARE_JOINED {
-            says += ", not yet joined with what is counted";
+            says.push("not yet joined with what is counted".to_owned());
         }
-        says
+        says.join(", ")
     }
 }
 
@@ -184,7 +182,9 @@ impl Inner {
         self.batches += 1;
         for (session, marks) in batch.marks {
             let stream = &mut self.of(session).stream;
-            marks.into_iter().for_each(|mark| stream.note(mark));
+            for mark in marks {
+                stream.note(mark);
+            }
         }
         let mut dropped = 0;
         for request in batch.requests {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest as _, Request};
-use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use axum::http::{HeaderMap, HeaderValue};
 use flate2::read::MultiGzDecoder;
 
 use super::Refusal;
@@ -34,7 +34,7 @@ pub(super) enum Packing {
 impl Packing {
     /// What the headers say, before anything is read.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        match headers.get(CONTENT_ENCODING).map(|v| v.as_bytes()) {
+        match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
             None | Some(b"identity") => Ok(Self::Plain),
             Some(b"gzip" | b"x-gzip") => Ok(Self::Gzip),
             Some(_) => Err(Refusal::new(415, "unsupported", "a body may be packed with gzip, or not at all")),

@@ -114,6 +114,8 @@ mod tests {
     use super::{Gate, NotHere};
     use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
+    type Case = (&'static str, &'static [(&'static str, &'static str)], Result<(), NotHere>);
+
     const FINE: Result<(), NotHere> = Ok(());
     const HOST: Result<(), NotHere> = Err(NotHere::Host);
     const ORIGIN: Result<(), NotHere> = Err(NotHere::Origin);
@@ -121,7 +123,7 @@ mod tests {
 
     #[test]
     fn only_its_own_names_and_its_own_pages_get_through() {
-        let table: [(&str, &[(&str, &str)], Result<(), NotHere>); 48] = [
+        let table: [Case; 48] = [
             // By name.
             ("/", &[("host", "127.0.0.1:7000")], FINE),
             ("/", &[("host", "localhost:7000")], FINE),

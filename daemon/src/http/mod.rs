@@ -152,6 +152,7 @@ pub struct Http {
     telemetry: Arc<Telemetry>,
     clock: Clock,
     standing: Arc<Standing>,
+    try_every: Duration,
     open: Option<(TcpListener, Router)>,
 }
 
@@ -165,7 +166,15 @@ impl Http {
     /// Takes the port, if it can be had now; 0: HTTP is off.
     pub fn open(port: u16, state: &Path, telemetry: Arc<Telemetry>, clock: Clock) -> Self {
         let standing = Arc::default();
-        let mut http = Self { port, state: state.to_owned(), telemetry, clock, standing, open: None };
+        let mut http = Self {
+            port,
+            state: state.to_owned(),
+            telemetry,
+            clock,
+            standing,
+            try_every: TRY_EVERY,
+            open: None,
+        };
         http.try_open();
         http
     }
@@ -219,8 +228,67 @@ impl Http {
             }
             tokio::select! {
                 () = cancel.cancelled() => return,
-                () = tokio::time::sleep(TRY_EVERY) => self.try_open(),
+                () = tokio::time::sleep(self.try_every) => self.try_open(),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arc, CancellationToken, Clock, Duration, Http, TaskTracker, Telemetry, server};
+    use bursar_engine::time::Timestamp;
+
+    type Done = Result<(), Box<dyn std::error::Error>>;
+
+    fn open(port: u16, state: &std::path::Path) -> Http {
+        let mut http = Http::open(port, state, Arc::new(Telemetry::default()), Clock::start(Timestamp(0)));
+        http.try_every = Duration::from_millis(20);
+        http
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_given_back_is_taken() -> Done {
+        let state = tempfile::tempdir()?;
+        let other = server::bind(0)?;
+        let port = other.local_addr()?.port();
+        let http = open(port, state.path());
+        let standing = http.standing();
+        assert!(standing.problem().is_some_and(|why| why.contains(&port.to_string())));
+        assert_eq!(standing.address(), None);
+        let cancel = CancellationToken::new();
+        let running = tokio::spawn(http.run(TaskTracker::new(), cancel.clone()));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(standing.problem().is_some(), "somebody still has it");
+        drop(other);
+        for _ in 0..500 {
+            if standing.address().is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(
+            (standing.address(), standing.problem()),
+            (Some(format!("http://127.0.0.1:{port}")), None)
+        );
+        cancel.cancel();
+        running.await?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn without_a_port_or_a_token_nothing_is_served() -> Done {
+        let state = tempfile::tempdir()?;
+        let off = open(0, state.path());
+        assert_eq!((off.standing().address(), off.standing().problem()), (None, None));
+        off.run(TaskTracker::new(), CancellationToken::new()).await;
+        assert!(!state.path().join("telemetry-token").exists(), "what is off makes no token");
+        std::fs::write(state.path().join("telemetry-token"), "mine")?;
+        let other = server::bind(0)?;
+        let port = other.local_addr()?.port();
+        drop(other);
+        let refused = open(port, state.path()).standing().problem();
+        assert!(refused.is_some_and(|why| why.contains("telemetry-token")));
+        Ok(())
     }
 }

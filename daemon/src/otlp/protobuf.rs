@@ -111,7 +111,7 @@ impl<'a> Iterator for Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn field(&mut self) -> Option<(u64, Value<'a>)> {
-        let tag = self.varint().filter(|tag| *tag <= u64::from(u32::MAX))?;
+        let tag = self.varint().filter(|tag| u32::try_from(*tag).is_ok())?;
         let value = match tag & 7 {
             0 => Value::Varint(self.varint()?),
             1 => Value::Fixed64(u64::from_le_bytes(*self.take(8)?.first_chunk::<8>()?)),

@@ -159,6 +159,7 @@ fn one(otherwise: &[(&str, Option<Any>)]) -> Option<ApiRequest> {
     batch.requests.into_iter().next()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "an attribute that is there")]
 fn text(text: &str) -> Option<Any> {
     Some(Any::Text(text.to_owned()))
 }
