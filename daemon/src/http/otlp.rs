@@ -133,7 +133,8 @@ async fn take(ingest: &Ingest, request: Request) -> Result<Response, Refusal> {
             Encoding::Json => otlp::read_json(&body, now)?,
         })
     });
-    let batch = read.await.map_err(|_| Refusal::again("the batch could not be read now"))??;
+    // Read again, it would come to the same.
+    let batch = read.await.map_err(|_| Refusal::new(400, "invalid", "the batch could not be read"))??;
     ingest.telemetry.take(batch).await.map_err(|e| Refusal::again(&e.to_string()))?;
     Ok(encoding.done())
 }

@@ -1,8 +1,12 @@
 //! The real client's telemetry: every request that the API answered arrives, those that no transcript shows too.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
 
 use bursar::clock::Clock;
 use bursar::http::token::{self, Token};
@@ -12,7 +16,7 @@ use bursar::telemetry::Telemetry;
 use bursar::telemetry::client_env::{Wire, entries};
 use bursar_engine::time::Timestamp;
 use bursar_engine::usage::Usage as Counted;
-use bursar_tests::api::{Kind, RequestLog, Script, ScriptedApi, Turn};
+use bursar_tests::api::{Gate, Kind, RequestLog, Script, ScriptedApi, Turn};
 use bursar_tests::client::Headless;
 use bursar_tests::daemon::Bursar;
 use bursar_tests::settings::Settings;
@@ -45,22 +49,26 @@ struct Sink {
     token: Token,
     port: u16,
     _runtime: Runtime,
-    _state: TempDir,
 }
 
 impl Sink {
     fn start() -> Self {
         let state = TempDir::with_prefix("bt-").expect("a folder");
+        Self::start_in(0, &state)
+    }
+
+    /// At a port, with the token of a folder.
+    fn start_in(port: u16, state: &TempDir) -> Self {
         let token = Token::open(state.path()).expect("a token");
         let telemetry = Arc::new(Telemetry::default());
         let runtime = Runtime::new().expect("a runtime");
         let _inside = runtime.enter();
-        let listener = server::bind(0).expect("a listener");
+        let listener = server::bind(port).expect("a listener");
         let port = listener.local_addr().expect("its address").port();
         let ingest = Ingest::new(token.clone(), Arc::clone(&telemetry), Clock::start(Timestamp(0)));
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
         runtime.spawn(server::serve(listener, app(port, ingest), 64, tasks, cancel));
-        Self { telemetry, token, port, _runtime: runtime, _state: state }
+        Self { telemetry, token, port, _runtime: runtime }
     }
 
     /// All that came, once there are as many as the API answered.
@@ -101,7 +109,7 @@ fn micros(dollars: f64) -> u64 {
 }
 
 #[track_caller]
-fn every_request_arrives(wire: Wire) {
+fn every_request_arrives(wire: Wire, packing: &str) {
     let world = bare();
     let sink = Sink::start();
     turn_on(&world, sink.port, &sink.token, wire);
@@ -117,11 +125,12 @@ fn every_request_arrives(wire: Wire) {
             [Turn::bash("echo baa", usage(5)), Turn::says("Three sheep.", usage(6))],
         ),
     );
-    let first = Headless::new(&world, &api, "do it").run();
+    let client = |prompt| Headless::new(&world, &api, prompt).env("OTEL_EXPORTER_OTLP_COMPRESSION", packing);
+    let first = client("do it").run();
     let id = &first.result.session_id;
-    let compacted = Headless::new(&world, &api, "/compact").resume(id).run();
+    let compacted = client("/compact").resume(id).run();
     assert_eq!(api.log().count_of(&Kind::Compact), 1);
-    let last = Headless::new(&world, &api, "go on").resume(&compacted.result.session_id).run();
+    let last = client("go on").resume(&compacted.result.session_id).run();
 
     let requests = sink.requests(api.log());
     assert_all_there(&requests, api.log());
@@ -139,12 +148,12 @@ fn every_request_arrives(wire: Wire) {
 
 #[test]
 fn every_request_arrives_as_protobuf() {
-    every_request_arrives(Wire::Protobuf);
+    every_request_arrives(Wire::Protobuf, "none");
 }
 
 #[test]
-fn every_request_arrives_as_json() {
-    every_request_arrives(Wire::Json);
+fn every_request_arrives_as_json_in_gzip() {
+    every_request_arrives(Wire::Json, "gzip");
 }
 
 #[test]
@@ -208,6 +217,57 @@ fn a_receiver_that_is_away_or_refuses_does_the_client_no_harm() {
     let (_api, away) = run();
     assert!(away.process.took < SOON, "{:?}", away.process.took);
     assert!(token::path(&world.bursar_home()).is_file(), "the token outlives the daemon");
+}
+
+/// Answers every batch with "not now" until told to end, and says how many there were.
+fn refuse_for_now(listener: TcpListener, end: &AtomicBool) -> u32 {
+    listener.set_nonblocking(true).expect("a listener");
+    let mut refused = 0;
+    while !end.load(Ordering::Relaxed) {
+        let Ok((mut stream, _)) = listener.accept() else {
+            sleep(Duration::from_millis(10));
+            continue;
+        };
+        stream.set_nonblocking(false).expect("a stream");
+        let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
+        let mut all = [0; 16 * 1024];
+        while stream.read(&mut all).is_ok_and(|n| n > 0) {}
+        let answer = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        refused += u32::from(stream.write_all(answer.as_bytes()).is_ok());
+    }
+    refused
+}
+
+#[test]
+fn a_batch_that_was_not_taken_is_sent_again() {
+    let world = bare();
+    let busy = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = busy.local_addr().expect("its address").port();
+    let home = TempDir::with_prefix("bt-").expect("a folder");
+    turn_on(&world, port, &Token::open(home.path()).expect("a token"), Wire::Protobuf);
+    let gate = Gate::new();
+    let api = ScriptedApi::start(Script::main([
+        Turn::bash("echo one", usage(1)),
+        Turn::bash("echo two", usage(2)).behind(&gate),
+        Turn::says("Done.", usage(3)),
+    ]));
+    let end = Arc::new(AtomicBool::new(false));
+    let server = std::thread::spawn({
+        let end = Arc::clone(&end);
+        move || refuse_for_now(busy, &end)
+    });
+    let run = Headless::new(&world, &api, "do it").start();
+    api.log().wait_for(&Kind::Main, 2, SOON);
+    // Three exports at the least.
+    sleep(Duration::from_millis(1_500));
+    end.store(true, Ordering::Relaxed);
+    let refused = server.join().expect("the busy server");
+    assert!(refused > 0, "batches came");
+    let sink = Sink::start_in(port, &home);
+    wait::until_true("the first request, sent again", SOON, || sink.telemetry.view(None).requests > 0);
+    gate.open();
+    assert_eq!(run.outcome().reason(), "completed");
+    assert_all_there(&sink.requests(api.log()), api.log());
 }
 
 #[test]
