@@ -30,7 +30,7 @@ use crate::http::Http;
 use crate::ipc::listener::{self, ListenError};
 use crate::manager::{Manager, ManagerError};
 use crate::markers::{self, Markers};
-use crate::serve::{Service, VerdictLog};
+use crate::serve::{QUERIES_AT_ONCE, Service, VerdictLog};
 use crate::spool;
 use crate::store::{Store, StoreError, Writer};
 use crate::tailer::Tailer;
@@ -127,8 +127,16 @@ fn raise_descriptor_limit() {
     }
 }
 
+/// What is in memory, a passphrase for an instant, is not for a file.
+fn leave_no_core() {
+    if let Err(e) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
+        tracing::warn!(error = %e, "a crash may leave a core file");
+    }
+}
+
 async fn serve(paths: Paths, config: Config, mut manager: Manager) -> Result<(), AppError> {
     raise_descriptor_limit();
+    leave_no_core();
     for folder in [paths.state.clone(), paths.paused(), paths.spool()] {
         private_folder(&folder)?;
     }
@@ -175,6 +183,7 @@ async fn serve(paths: Paths, config: Config, mut manager: Manager) -> Result<(),
         paths: paths.clone(),
         settings: Mutex::new(in_force),
         guard: Guard::default(),
+        queries: tokio::sync::Semaphore::new(QUERIES_AT_ONCE),
         since: clock.now().to_string(),
         verdicts: VerdictLog::default(),
         telemetry: Arc::clone(&telemetry),

@@ -21,7 +21,7 @@ const BOOT: ClockId = ClockId::Monotonic;
 impl Clock {
     /// Starts at the wall clock, but not before `high_water`, the last time that was ever recorded.
     pub fn start(high_water: Timestamp) -> Self {
-        Self { wall_at_start_ms: Self::wall().0.max(high_water.0), boot_at_start_ms: boot_ms() }
+        Self { wall_at_start_ms: Self::wall().0.max(high_water.0), boot_at_start_ms: since_boot_ms() }
     }
 
     /// The wall clock as it is set now; it may run backwards.
@@ -32,11 +32,12 @@ impl Clock {
 
     /// Now.
     pub fn now(&self) -> Timestamp {
-        Timestamp(self.wall_at_start_ms.saturating_add(boot_ms().saturating_sub(self.boot_at_start_ms)))
+        Timestamp(self.wall_at_start_ms.saturating_add(since_boot_ms().saturating_sub(self.boot_at_start_ms)))
     }
 }
 
-fn boot_ms() -> u64 {
+/// Milliseconds since the machine was started, suspended time included.
+pub fn since_boot_ms() -> u64 {
     let t = clock_gettime(BOOT);
     u64::try_from(t.tv_sec).unwrap_or(0) * 1_000 + u64::try_from(t.tv_nsec).unwrap_or(0) / 1_000_000
 }

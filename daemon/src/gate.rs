@@ -141,13 +141,7 @@ pub fn is_open_to_all(service: &Service, act: &Act) -> bool {
         return true;
     }
     let Act::Set { budget, tokens, micro_usd, alert, shut: _ } = act else { return false };
-    service.host.look(|state| {
-        let Some(budget) = state.budgets.get(budget) else { return true };
-        let tightens = |new: Option<u64>, old: u64| new.is_none_or(|n| n > 0 && (old == 0 || n <= old));
-        // A limit set anew lifts a seal, so a shut budget is not touched by those who may only tighten.
-        !budget.status.is_shut()
-            && tightens(*tokens, budget.base.tokens)
-            && tightens(*micro_usd, budget.base.micro_usd)
-            && alert.is_none_or(|a| a <= budget.alert_threshold)
-    })
+    service
+        .host
+        .look(|state| state.budgets.get(budget).is_none_or(|b| b.only_tightens(*tokens, *micro_usd, *alert)))
 }

@@ -1,6 +1,7 @@
 //! The passphrase at work: one verification at a time, waits between wrong ones, and which terminals are unlocked.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bursar_engine::protection::PassphraseHash;
@@ -16,6 +17,14 @@ use crate::unlock::{Tries, Unlocks};
 /// is a new one each time, and an agent that asks in a loop is to fill no disk.
 const REFUSALS_IN_A_ROW: u64 = 20;
 const REFUSAL_EVERY_MS: u64 = 1_000;
+
+/// So many acts that are open to all may be done in a row, and then one in so many milliseconds.
+const ACTS_IN_A_ROW: u64 = 500;
+const ACT_EVERY_MS: u64 = 100;
+
+/// Passphrases that wait to be looked at; one more is to be typed again in so many milliseconds.
+const MAX_WAITING: usize = 4;
+const BUSY_MS: u64 = 2_000;
 
 /// Acts whose refusals are remembered.
 const MAX_REFUSED: usize = 256;
@@ -34,9 +43,12 @@ pub enum Wrong {
 pub struct Guard {
     unlocks: Mutex<Unlocks>,
     tries: Mutex<Tries>,
-    refused: Mutex<BTreeMap<String, Refusals>>,
+    refused: Mutex<BTreeMap<String, Bucket>>,
     /// Each verification takes 64 MiB.
     one_at_a_time: tokio::sync::Mutex<()>,
+    /// Who waits for it.
+    waiting: AtomicUsize,
+    acts: Mutex<Option<Bucket>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -77,6 +89,8 @@ impl Guard {
     ) -> Result<(), Wrong> {
         lock(&self.tries).begin(terminal, clock.now()).map_err(Wrong::TooEarly)?;
         let (passphrase, hash) = (passphrase.clone(), hash.clone());
+        // Guesses in ever new terminals do not make the human wait behind them all.
+        let Some(_place) = Place::take(&self.waiting) else { return Err(Wrong::TooEarly(BUSY_MS)) };
         let one = self.one_at_a_time.lock().await;
         let right = tokio::task::spawn_blocking(move || passphrase::is_right(&passphrase, &hash)).await;
         drop(one);
@@ -100,39 +114,61 @@ impl Guard {
             .unwrap_or_else(|e| Err(PassphraseError::Hash(e.to_string())))
     }
 
+    /// Whether one more act that is open to all may be done now: each is written to the disk, and an agent in a loop is
+    /// to keep nobody waiting.
+    pub fn has_room_for_an_act(&self, now: Timestamp) -> bool {
+        let mut acts = lock(&self.acts);
+        let known = acts.get_or_insert(Bucket { left: ACTS_IN_A_ROW, at: now });
+        known.take(ACTS_IN_A_ROW, ACT_EVERY_MS, now)
+    }
+
     /// Whether a refusal is to be recorded; if so, it counts as recorded now.
     pub fn is_recorded(&self, act: &str, why: &str, now: Timestamp) -> bool {
         let mut refused = lock(&self.refused);
         if refused.len() >= MAX_REFUSED {
-            refused.retain(|_, refusals| refusals.left_at(now) < REFUSALS_IN_A_ROW);
+            refused.retain(|_, r| r.left_at(REFUSALS_IN_A_ROW, REFUSAL_EVERY_MS, now) < REFUSALS_IN_A_ROW);
         }
-        let full = Refusals { left: REFUSALS_IN_A_ROW, at: now };
-        let known = refused.entry(format!("{act} {why}")).or_insert(full);
-        let left = known.left_at(now);
-        let is_recorded = left > 0;
-        if is_recorded {
-            let at = if left == REFUSALS_IN_A_ROW { now } else { known.last_step(now) };
-            *known = Refusals { left: left - 1, at };
-        }
-        is_recorded
+        let full = Bucket { left: REFUSALS_IN_A_ROW, at: now };
+        refused.entry(format!("{act} {why}")).or_insert(full).take(REFUSALS_IN_A_ROW, REFUSAL_EVERY_MS, now)
     }
 }
 
-/// How many refusals may still be recorded, as of a time.
+/// A place among those who wait; given back when dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize) -> Option<Self> {
+        let place = Self(waiting);
+        (waiting.fetch_add(1, Ordering::Relaxed) < MAX_WAITING).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How many of something may still be done in a row, as of a time; one more with each step of time.
 #[derive(Debug, Clone, Copy)]
-struct Refusals {
+struct Bucket {
     left: u64,
     at: Timestamp,
 }
 
-impl Refusals {
-    fn left_at(self, now: Timestamp) -> u64 {
-        (self.left + now.since(self.at) / REFUSAL_EVERY_MS).min(REFUSALS_IN_A_ROW)
+impl Bucket {
+    fn left_at(self, most: u64, every_ms: u64, now: Timestamp) -> u64 {
+        (self.left + now.since(self.at) / every_ms).min(most)
     }
 
-    /// The last whole second since, so that no part of one is lost.
-    fn last_step(self, now: Timestamp) -> Timestamp {
-        self.at.plus_ms(now.since(self.at) / REFUSAL_EVERY_MS * REFUSAL_EVERY_MS)
+    fn take(&mut self, most: u64, every_ms: u64, now: Timestamp) -> bool {
+        let left = self.left_at(most, every_ms, now);
+        if left > 0 {
+            // The last whole step, so that no part of one is lost.
+            let step = self.at.plus_ms(now.since(self.at) / every_ms * every_ms);
+            *self = Self { left: left - 1, at: if left == most { now } else { step } };
+        }
+        left > 0
     }
 }
 

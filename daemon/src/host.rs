@@ -17,12 +17,14 @@ use bursar_engine::ids::{AgentKey, HoldId, SessionId};
 use bursar_engine::row::FileProgress;
 use bursar_engine::session::Session;
 use bursar_engine::table::Cell;
+use bursar_engine::time::Timestamp;
 use bursar_engine::verdict::Verdict;
 use bursar_engine::{Event, State};
 use tokio::sync::{Notify, oneshot};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, since_boot_ms};
 use crate::markers::{self, Markers};
+use crate::process;
 use crate::store::{Batch, Reader, StoreError, Writer};
 
 /// The greatest output that any model writes in one answer, in tokens (`maxOutputTokens` of the client's figures).
@@ -30,6 +32,12 @@ const GREATEST_OUTPUT_TOKENS: u64 = 128_000;
 
 /// How long a hook's verdict waits for the disk: its client gives up after 250 ms (HOOK 4).
 const HOOK_PATIENCE: Duration = Duration::from_millis(120);
+
+/// How long after a session's end its client's process is still taken for one.
+const ENDED_LATELY_MS: u64 = 86_400_000;
+
+/// A client starts before its session's first hook; clocks may differ by so much.
+const A_MOMENT_MS: u64 = 2_000;
 
 /// What went wrong beneath a command.
 #[derive(Debug, thiserror::Error)]
@@ -332,9 +340,22 @@ impl Host {
 
     /// The processes of the clients that are served.
     pub fn served_clients(&self) -> BTreeSet<u32> {
-        self.look(|state| {
-            state.sessions.values().filter(|s| s.ended.is_none()).filter_map(|s| s.client_pid).collect()
-        })
+        let (now, now_ms) = (self.clock.now(), since_boot_ms());
+        let sessions: Vec<_> = self.look(|state| {
+            let lately = |s: &&Session| s.ended.is_none_or(|at| now.since(at) < ENDED_LATELY_MS);
+            let known = state.sessions.values().filter(lately);
+            known.filter_map(|s| Some((s.client_pid?, s.ended.is_some(), s.first_seen))).collect()
+        });
+        // A session's end is its client's word, or that of anything that speaks for it: while that very process lives, it
+        // is one.
+        let lives = |pid: u32, first_seen: Timestamp| {
+            let started = process::started_ms(pid);
+            started
+                .is_some_and(|started| now_ms.saturating_sub(started) + A_MOMENT_MS >= now.since(first_seen))
+        };
+        let served =
+            sessions.into_iter().filter(|(pid, ended, first_seen)| !ended || lives(*pid, *first_seen));
+        served.map(|(pid, _, _)| pid).collect()
     }
 
     /// Adds to a counter.

@@ -27,6 +27,7 @@ pub mod otlp;
 pub mod passphrase;
 pub mod payload;
 pub mod peer;
+pub mod process;
 pub mod project;
 pub mod serve;
 pub mod spool;

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use crate::process;
+
 /// A process at the other end.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer {
@@ -12,6 +14,8 @@ pub struct Peer {
     pub uid: u32,
     /// Its process, where the platform tells.
     pub pid: Option<u32>,
+    /// When it was accepted, in milliseconds since the machine was started.
+    pub accepted_ms: u64,
 }
 
 /// How many ancestors are looked at.
@@ -21,7 +25,8 @@ const MAX_ANCESTORS: usize = 64;
 /// stands in an agent's shell.
 pub fn agents_hand(peer: Peer, served_clients: &BTreeSet<u32>) -> Option<&'static str> {
     let pid = peer.pid?;
-    if cfg!(target_os = "linux") && !Path::new(&format!("/proc/{pid}")).exists() {
+    let is_gone = || cfg!(target_os = "linux") && !Path::new(&format!("/proc/{pid}")).exists();
+    if is_gone() || process::is_another(pid, peer.accepted_ms) {
         return Some("the caller is gone already, and who it was cannot be told");
     }
     if ancestors(pid).any(|p| served_clients.contains(&p)) {
@@ -67,10 +72,14 @@ mod tests {
         let me = std::process::id();
         let parent = std::os::unix::process::parent_id();
         assert_eq!(ancestors(me).take(2).collect::<Vec<_>>(), [me, parent]);
-        let peer = Peer { uid: 0, pid: Some(me) };
+        let accepted_ms = crate::clock::since_boot_ms();
+        let peer = Peer { uid: 0, pid: Some(me), accepted_ms };
         assert!(agents_hand(peer, &BTreeSet::from([parent])).is_some());
-        assert_eq!(agents_hand(Peer { uid: 0, pid: None }, &BTreeSet::from([parent])), None);
+        assert_eq!(agents_hand(Peer { pid: None, ..peer }, &BTreeSet::from([parent])), None);
         assert!(is_client_of(peer, parent));
+        // One whose number another process has by now is nobody that can be told.
+        let earlier = Peer { accepted_ms: 0, ..peer };
+        assert_eq!(agents_hand(earlier, &BTreeSet::new()).is_some(), cfg!(target_os = "linux"));
         for nobody in [0, 1, me] {
             assert!(!is_client_of(peer, nobody), "{nobody}");
         }

@@ -13,6 +13,9 @@ use crate::tailer::Tailer;
 use crate::telemetry::Telemetry;
 use crate::view::VerdictView;
 
+/// How many views are made at once.
+pub const QUERIES_AT_ONCE: usize = 2;
+
 /// How many verdicts are remembered for `bursar hooks`.
 const REMEMBERED_VERDICTS: usize = 1_000;
 
@@ -29,6 +32,8 @@ pub struct Service {
     pub settings: Mutex<InForce>,
     /// Who is unlocked.
     pub guard: Guard,
+    /// The right to ask for a view, of which few are made at once.
+    pub queries: tokio::sync::Semaphore,
     /// Since when it serves, RFC 3339.
     pub since: String,
     /// The last verdicts.

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::peer::Peer;
+use crate::process;
 
 /// One terminal of one user, in one login of its own: a terminal that is closed and opened again is another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +14,9 @@ pub struct Terminal {
     pub device: String,
     /// The session of processes that it controls.
     pub session: String,
+    /// When the leader of that session started, in milliseconds since the machine was started: both numbers are used
+    /// again. None where it is gone or the system does not tell.
+    pub since_ms: Option<u64>,
 }
 
 impl Terminal {
@@ -49,7 +53,8 @@ pub fn seat_of(uid: u32, pid: u32) -> Option<Seat> {
     if matches!(device.as_str(), "0" | "??" | "-" | "") {
         return None;
     }
-    Some(Seat { terminal: Terminal { uid, device, session }, in_foreground: group == foreground })
+    let since_ms = session.parse().ok().and_then(process::started_ms);
+    Some(Seat { terminal: Terminal { uid, device, session, since_ms }, in_foreground: group == foreground })
 }
 
 /// Process group, session, terminal, and the terminal's group in the foreground.
@@ -85,7 +90,8 @@ mod tests {
             ("1025", "tty1"),
             ("ttys003", "ttys003"),
         ] {
-            let terminal = Terminal { uid: 0, device: device.to_owned(), session: "1".to_owned() };
+            let terminal =
+                Terminal { uid: 0, device: device.to_owned(), session: "1".to_owned(), since_ms: None };
             assert_eq!(terminal.name(), name);
         }
     }

@@ -103,7 +103,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn terminal(device: &str, session: &str) -> Terminal {
-        Terminal { uid: 1, device: device.to_owned(), session: session.to_owned() }
+        Terminal { uid: 1, device: device.to_owned(), session: session.to_owned(), since_ms: None }
     }
 
     #[test]

@@ -294,6 +294,16 @@ impl Budget {
         }
     }
 
+    /// Whether setting this tightens, as anybody may: a lower limit or threshold, and nothing on a budget that is shut,
+    /// since a limit set anew lifts a seal.
+    pub fn only_tightens(&self, tokens: Option<u64>, micro_usd: Option<u64>, alert: Option<Ratio>) -> bool {
+        let tightens = |new: Option<u64>, old: u64| new.is_none_or(|n| n > 0 && (old == 0 || n <= old));
+        !self.status.is_shut()
+            && tightens(tokens, self.base.tokens)
+            && tightens(micro_usd, self.base.micro_usd)
+            && alert.is_none_or(|a| a <= self.alert_threshold)
+    }
+
     /// Sets new base limits; grants stand. `None` leaves a limit as it is.
     pub fn set_limits(
         &mut self,

@@ -1,6 +1,6 @@
 //! Applying facts. Total, without a rule in it.
 
-use crate::alert::MAX_ALERTS;
+use crate::alert::{Alert, AlertType, MAX_ALERTS};
 use crate::circuit::CircuitId;
 use crate::event::Event;
 use crate::ids::{AgentKey, BudgetId, SessionId};
@@ -31,7 +31,11 @@ impl State {
                 self.next_alert = self.next_alert.max(alert.alert_id.0.saturating_add(1));
                 self.alerts.insert(alert.alert_id, alert.clone());
                 while self.alerts.len() > MAX_ALERTS {
-                    self.alerts.pop_first();
+                    // A flood of others does not hide that the passphrase is about to be void.
+                    let keeps = |a: &Alert| a.alert_type == AlertType::PassphraseReset && !a.acknowledged;
+                    let oldest = self.alerts.values().find(|a| !keeps(a)).or(self.alerts.values().next());
+                    let Some(id) = oldest.map(|a| a.alert_id) else { break };
+                    self.alerts.remove(&id);
                 }
             }
             Event::AlertAcknowledged { alert } => {

@@ -50,9 +50,10 @@ pub(super) fn ask(prompt: &str) -> Result<Secret, Failure> {
 
 /// A line, without its end; none where it was interrupted.
 fn read(tty: &mut File, prompt: &str) -> io::Result<Option<Vec<u8>>> {
-    tty.write_all(prompt.as_bytes())?;
     let line = {
+        // First: what was typed before is thrown away, so that a fast hand loses nothing after the prompt.
         let unseen = Unseen::begin(tty)?;
+        unseen.tty.write_all(prompt.as_bytes())?;
         let mut line = Vec::new();
         let mut byte = [0; 1];
         loop {

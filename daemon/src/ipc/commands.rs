@@ -11,7 +11,7 @@ use bursar_engine::decide::{Done, Reply};
 use bursar_engine::error::{ErrorBody, OperatorError};
 use bursar_engine::ids::{AgentKey, BudgetId};
 use bursar_engine::policy::{CircuitPolicy, Mode, Profile};
-use bursar_engine::records::BreakerState;
+use bursar_engine::records::{BreakerState, BudgetState};
 use bursar_protocol::answer as words;
 use bursar_protocol::message::{OperatorFrame, Query};
 use serde::Serialize;
@@ -59,6 +59,9 @@ pub async fn operate(service: &Arc<Service>, peer: Peer, frame: OperatorFrame) -
         && !service.guard.is_recorded(name, &refusal.message, service.host.clock().now())
     {
         return refuse(refusal);
+    }
+    if may_only_tighten && !service.guard.has_room_for_an_act(service.host.clock().now()) {
+        return error(429, "too_many", "Refused: too many such acts at once; try again in a moment.");
     }
     let operator = Operator {
         request_id: frame.request_id.chars().take(128).collect(),
@@ -205,6 +208,8 @@ const SHOWN_AFTER: Duration = Duration::from_millis(500);
 
 /// Answers a question. Nothing is shown that a killed daemon would take back.
 pub async fn query(service: &Arc<Service>, query: &Query) -> Response {
+    // Hooks do not wait for those who look: of these a few are answered at once.
+    let _turn = service.queries.acquire().await;
     let response = answer(service, query).await;
     let _ = tokio::time::timeout(SHOWN_AFTER, service.host.written()).await;
     response
@@ -220,8 +225,10 @@ async fn answer(service: &Arc<Service>, query: &Query) -> Response {
         }
         Query::Session { id } => session(service, id).await,
         Query::Budgets => {
-            let budgets: Vec<_> =
-                host.look(|state| state.budgets.values().map(|b| views::budget(state, b)).collect());
+            // Copied, and shown without the state in hand: every hook waits meanwhile.
+            let (known, unit): (Vec<_>, _) =
+                host.look(|state| (state.budgets.values().cloned().collect(), state.policy.weights.unit()));
+            let budgets: Vec<_> = known.iter().map(|b| BudgetState::of(b, &unit)).collect();
             (200, text(&BudgetList { total: budgets.len(), budgets }))
         }
         Query::Budget { id } => {

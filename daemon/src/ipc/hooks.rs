@@ -23,6 +23,9 @@ use crate::serve::Service;
 use crate::transcript;
 use crate::view::VerdictView;
 
+/// A longer payload is parsed beside the threads that serve.
+const LONG_PAYLOAD_BYTES: usize = 32 * 1024;
+
 /// What a hook's connection does next.
 #[derive(Debug)]
 pub enum Outcome {
@@ -45,12 +48,14 @@ pub struct Held {
 pub async fn answer(service: &Arc<Service>, peer: Peer, frame: &HookFrame) -> Outcome {
     let began = Instant::now();
     Host::add(&service.host.counters.hooks, 1);
-    let parsed = HookInput::parse(&frame.payload, frame.event.as_deref())
-        .map_err(|e| e.to_string())
-        .and_then(|input| {
-            let hook = convert::hook(frame, &input, Clock::wall()).map_err(|e| e.to_string())?;
-            Ok((hook, input))
-        });
+    let parse = || {
+        let input = HookInput::parse(&frame.payload, frame.event.as_deref()).map_err(|e| e.to_string())?;
+        let hook = convert::hook(frame, &input, Clock::wall()).map_err(|e| e.to_string())?;
+        Ok::<_, String>((hook, input))
+    };
+    // The prints of a long payload take some milliseconds, for which other hooks are not to wait.
+    let is_long = frame.payload.len() > LONG_PAYLOAD_BYTES;
+    let parsed = if is_long { tokio::task::block_in_place(parse) } else { parse() };
     let (mut hook, input) = match parsed {
         Ok(parsed) => parsed,
         Err(why) => {

@@ -18,6 +18,7 @@ use interprocess::os::unix::uds_local_socket;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::clock::since_boot_ms;
 use crate::ipc::connection;
 use crate::peer::Peer;
 use crate::serve::Service;
@@ -117,6 +118,7 @@ pub async fn serve(listener: Listener, service: Arc<Service>, tasks: TaskTracker
                         .and_then(interprocess::local_socket::PeerCreds::euid)
                         .unwrap_or(u32::MAX),
                     pid: creds.ok().and_then(|c| c.pid()).and_then(|p| u32::try_from(p).ok()),
+                    accepted_ms: since_boot_ms(),
                 };
                 if peer.uid != uid {
                     tracing::warn!(uid = peer.uid, "a connection of another user was closed");

@@ -94,9 +94,12 @@ fn tell(circuit: &mut Circuit, state: &State, hook: &Hook, now: Timestamp) -> bo
         if call.id.is_none() && circuit.window.passes(call.print) {
             continue;
         }
+        let was_announced = call.id.is_none_or(|id| circuit.window.seen(id).is_some());
         let effect = circuit.call(call, policy, now);
         passes |= is_about_to_run && effect == Effect::TrippedAndPasses;
-        if let Some(outcome) = &call.outcome {
+        // A call that only its batch tells of never ran: what it came to closes nothing.
+        let ran = was_announced || hook.event != HookEvent::PostToolBatch;
+        if let Some(outcome) = call.outcome.as_ref().filter(|_| ran) {
             circuit.outcome(call, outcome, policy, now);
         }
     }

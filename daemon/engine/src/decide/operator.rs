@@ -82,9 +82,12 @@ fn act(state: &State, operator: &Operator, now: Timestamp) -> Result<Outcome, Op
         }
         Act::Set { budget, tokens, micro_usd, alert, shut } => {
             let budget = named(state, budget)?;
-            // Decided here and not at the gate: it may have been shut since the gate looked.
-            if operator.may_only_tighten && budget.status.is_shut() {
-                return Err(OperatorError::Refused(format!("Refused: {} is shut by now.", budget.id)));
+            // Decided here too: it may have been shut or lowered since the gate looked.
+            if operator.may_only_tighten && !budget.only_tightens(*tokens, *micro_usd, *alert) {
+                return Err(OperatorError::Refused(format!(
+                    "Refused: only the operator sets {} so.",
+                    budget.id
+                )));
             }
             Ok(set(state, budget, (*tokens, *micro_usd), *alert, *shut, now))
         }

@@ -91,6 +91,8 @@ fn rejoined(
     now: Timestamp,
 ) -> Result<Budget, OperatorError> {
     let mut budget = budget.clone();
+    // What an operator joins is the operator's to end.
+    budget.anybody_ends &= operator.by_agent;
     let Some(tokens) = tokens.filter(|t| *t != budget.base.tokens) else { return Ok(budget) };
     let lower = is_at_least_as_tight(tokens, budget.base.tokens);
     // Setting a limit lifts a seal, so what is shut is not touched by those who may only tighten.

@@ -189,6 +189,15 @@ fn half_open_closes_only_after_a_good_call_that_differs_and_tells_something_new(
 }
 
 #[test]
+fn a_call_that_only_its_batch_tells_of_closes_nothing() {
+    let mut life = looped(strict(0));
+    life.acknowledge();
+    let untold = vec![ended(Some("untold"), "pwd", true, "all new")];
+    life.world.hook(life.hook(HookEvent::PostToolBatch, untold));
+    assert_eq!(life.state(), HalfOpen);
+}
+
+#[test]
 fn an_outcome_that_was_seen_before_closes_nothing() {
     let mut life = Circuits::new(strict(0));
     life.begin("pwd");

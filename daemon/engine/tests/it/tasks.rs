@@ -178,6 +178,30 @@ fn one_id_is_for_one_task() {
 }
 
 #[test]
+fn what_an_operator_joins_is_the_operators_to_end() {
+    let mut world = World::with_session(500_000);
+    tightening(&mut world, "r1", start(None, Some(1_000))).unwrap();
+    world.act(start(None, None)).unwrap();
+    assert!(matches!(tightening(&mut world, "r2", end()), Err(OperatorError::Refused(_))));
+}
+
+#[test]
+fn a_limit_that_was_lowered_meanwhile_is_not_raised_by_whoever_may_only_tighten() {
+    let mut world = World::with_session(500_000);
+    let set = |tokens| Act::Set {
+        budget: bid("session:s1"),
+        tokens: Some(tokens),
+        micro_usd: None,
+        alert: None,
+        shut: false,
+    };
+    // The gate saw 500,000 when it let 400,000 through.
+    world.act(set(1_000)).unwrap();
+    assert!(matches!(tightening(&mut world, "r1", set(400_000)), Err(OperatorError::Refused(_))));
+    assert_eq!(world.stands("session:s1").1, 1_000);
+}
+
+#[test]
 fn what_nobody_knows_is_not_found() {
     let mut world = World::with_session(500_000);
     assert!(matches!(world.act(end()), Err(OperatorError::NotFound(_))));
