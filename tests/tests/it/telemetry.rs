@@ -220,7 +220,7 @@ fn a_receiver_that_is_away_or_refuses_does_the_client_no_harm() {
 }
 
 /// Answers every batch with "not now" until told to end, and says how many there were.
-fn refuse_for_now(listener: TcpListener, end: &AtomicBool) -> u32 {
+fn refuse_for_now(listener: &TcpListener, end: &AtomicBool) -> u32 {
     listener.set_nonblocking(true).expect("a listener");
     let mut refused = 0;
     while !end.load(Ordering::Relaxed) {
@@ -254,7 +254,8 @@ fn a_batch_that_was_not_taken_is_sent_again() {
     let end = Arc::new(AtomicBool::new(false));
     let server = std::thread::spawn({
         let end = Arc::clone(&end);
-        move || refuse_for_now(busy, &end)
+        // The port goes with it.
+        move || refuse_for_now(&busy, &end)
     });
     let run = Headless::new(&world, &api, "do it").start();
     api.log().wait_for(&Kind::Main, 2, SOON);
