@@ -165,7 +165,7 @@ async fn serve(paths: Paths, config: Config, mut manager: Manager) -> Result<(),
     let view = in_force.config.guardrails_view.clone().map(|folder| (bus.subscribe(), folder));
     let writer = Writer::spawn(store, bus);
     let clock = Clock::start(high_water);
-    let host = Arc::new(Host::new(state, clock, writer, reader, markers));
+    let host = Arc::new(Host::new(state, in_force.config.prices.clone(), clock, writer, reader, markers));
     record_settings(&host, &in_force, kept.as_ref()).await;
     handover::take(&host, &paths.state).await;
     // What is not enforced any more holds nobody.

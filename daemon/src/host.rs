@@ -24,11 +24,10 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::clock::{Clock, since_boot_ms};
 use crate::markers::{self, Markers};
+use crate::near;
+use crate::prices::Prices;
 use crate::process;
 use crate::store::{Batch, Reader, StoreError, Writer};
-
-/// The greatest output that any model writes in one answer, in tokens (`maxOutputTokens` of the client's figures).
-const GREATEST_OUTPUT_TOKENS: u64 = 128_000;
 
 /// How long a hook's verdict waits for the disk: its client gives up after 250 ms (HOOK 4).
 const HOOK_PATIENCE: Duration = Duration::from_millis(120);
@@ -74,6 +73,7 @@ pub struct Counters {
 pub struct Host {
     state: Mutex<State>,
     clock: Clock,
+    prices: Mutex<Arc<Prices>>,
     writer: Writer,
     reader: Mutex<Reader>,
     markers: Markers,
@@ -86,10 +86,18 @@ pub struct Host {
 
 impl Host {
     /// Takes over a loaded state.
-    pub fn new(state: State, clock: Clock, writer: Writer, reader: Reader, markers: Markers) -> Self {
+    pub fn new(
+        state: State,
+        prices: Prices,
+        clock: Clock,
+        writer: Writer,
+        reader: Reader,
+        markers: Markers,
+    ) -> Self {
         Self {
             state: Mutex::new(state),
             clock,
+            prices: Mutex::new(Arc::new(prices)),
             writer,
             reader: Mutex::new(reader),
             markers,
@@ -102,6 +110,16 @@ impl Host {
     /// The clock.
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// What requests cost.
+    pub fn prices(&self) -> Arc<Prices> {
+        Arc::clone(&self.prices.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on requests cost this; what was counted keeps its cost.
+    pub fn set_prices(&self, prices: Prices) {
+        *self.prices.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(prices);
     }
 
     /// The store's writer.
@@ -323,19 +341,8 @@ impl Host {
 
     /// Whether the answer that comes next could reach a limit: then the batch waits for its own message (4.1).
     pub fn is_near(&self, session: &SessionId, agent: &AgentKey) -> bool {
-        self.look(|state| {
-            if !state.policy.enabled {
-                return false;
-            }
-            let Some(left) = state.least_left(session, agent) else { return false };
-            let context = state.agents.get(&(session.clone(), agent.clone())).map_or(0, |a| a.context_tokens);
-            let largest = bursar_engine::usage::Usage {
-                cache_write_5m: context,
-                output: GREATEST_OUTPUT_TOKENS,
-                ..bursar_engine::usage::Usage::default()
-            };
-            context == 0 || left <= state.policy.weights.weigh(largest).div_ceil(bursar_engine::usage::MICRO)
-        })
+        let (prices, now) = (self.prices(), self.clock.now());
+        self.look(|state| near::is_near(state, &prices, session, agent, now))
     }
 
     /// The processes of the clients that are served.

@@ -6,30 +6,39 @@ use bursar_engine::time::Timestamp;
 use bursar_engine::usage::Usage;
 use bursar_protocol::hook_input::{Event, HookInput};
 use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::prices::{Prices, Terms};
 
 #[derive(Deserialize)]
-struct Response {
-    usage: Option<RawUsage>,
+struct Response<'a> {
+    #[serde(borrow)]
+    usage: Option<RawUsage<'a>>,
     model: Option<String>,
 }
 
 #[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the API's names")]
-struct RawUsage {
+struct RawUsage<'a> {
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
+    #[serde(borrow)]
+    speed: Option<&'a RawValue>,
+    #[serde(borrow)]
+    inference_geo: Option<&'a RawValue>,
+    #[serde(borrow)]
+    server_tool_use: Option<&'a RawValue>,
 }
 
 /// The request that a PostToolUse's response tells of, if it does.
-pub fn usage(input: &HookInput<'_>, hook: &Hook, now: Timestamp) -> Option<Sighting> {
+pub fn usage(input: &HookInput<'_>, hook: &Hook, prices: &Prices, now: Timestamp) -> Option<Sighting> {
     // A subagent's response repeats the usage of its last request, which its own file has.
     let of_subagent = matches!(input.tool_name.as_deref(), Some("Agent" | "Task"));
     if input.event != Event::PostToolUse || of_subagent {
         return None;
     }
-    let response: Response = match serde_json::from_str(input.tool_response?.get()) {
+    let response: Response<'_> = match serde_json::from_str(input.tool_response?.get()) {
         Ok(response) => response,
         Err(e) => {
             tracing::debug!(error = %e, "a response's usage does not read and was passed over");
@@ -49,22 +58,26 @@ pub fn usage(input: &HookInput<'_>, hook: &Hook, now: Timestamp) -> Option<Sight
         return None;
     }
     let model = response.model.unwrap_or_else(|| "unknown".to_owned());
+    let model: String = model.chars().filter(char::is_ascii_graphic).take(128).collect();
+    let terms = Terms::read(raw.speed, raw.inference_geo, raw.server_tool_use);
+    let cost = prices.cost(&model, usage, terms, now);
     Some(Sighting {
         // A call's id makes a repeated report count once.
         message_id: input.tool_use_id.as_ref().map(|id| format!("payload:{}:{id}", hook.session)),
         request_id: None,
         session: hook.session.clone(),
         agent: hook.agent.clone(),
-        model: model.chars().filter(char::is_ascii_graphic).take(128).collect(),
+        model,
         usage,
-        micro_usd: 0,
+        micro_usd: cost.micro_usd,
         at: now,
+        estimated: cost.estimated,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::usage;
+    use super::{Prices, usage};
     use bursar_engine::time::Timestamp;
     use bursar_protocol::hook_input::HookInput;
     use bursar_protocol::message::HookFrame;
@@ -78,7 +91,7 @@ mod tests {
             format!(r#"{{"sessionId":"s1","tool":"{tool}","arguments":{{}},"response":{response}}}"#);
         let input = HookInput::parse(payload.as_bytes(), Some("PostToolUse")).ok()?;
         let hook = crate::ipc::convert::hook(&HookFrame::default(), &input, Timestamp(1)).ok()?;
-        usage(&input, &hook, Timestamp(1)).map(|s| (s.usage.input, s.usage.output))
+        usage(&input, &hook, &Prices::built_in(), Timestamp(1)).map(|s| (s.usage.input, s.usage.output))
     }
 
     #[test]

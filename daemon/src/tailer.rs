@@ -141,9 +141,9 @@ impl Tailer {
                 tail.remember(before.unwrap_or_default());
             }
             tail.looked_back = true;
-            let now = self.host.clock().now();
+            let (prices, now) = (self.host.prices(), self.host.clock().now());
             let read = tokio::task::block_in_place(|| {
-                transcript::read_new(path, session, agent, progress.as_ref(), now)
+                transcript::read_new(path, session, agent, progress.as_ref(), &prices, now)
             })?;
             let Some(read) = read else { return Ok(()) };
             tail.remember(read.tool_use_ids);

@@ -28,6 +28,12 @@ pub struct ModelView {
     pub usage: UsageView,
     /// Requests.
     pub requests: u64,
+    /// What it cost at list prices, in micro-dollars.
+    #[serde(default)]
+    pub cost_micro_usd: u64,
+    /// Some of that is an estimate.
+    #[serde(default)]
+    pub cost_estimated: bool,
 }
 
 /// What one agent spent.
@@ -43,6 +49,12 @@ pub struct AgentView {
     pub requests: u64,
     /// By model.
     pub models: Vec<ModelView>,
+    /// What it cost at list prices, in micro-dollars.
+    #[serde(default)]
+    pub cost_micro_usd: u64,
+    /// Some of that is an estimate.
+    #[serde(default)]
+    pub cost_estimated: bool,
 }
 
 /// One session.
@@ -82,6 +94,12 @@ pub struct SessionView {
     pub transcript: Option<String>,
     /// Lines of its files that could not be used.
     pub bad_lines: u64,
+    /// What it cost at list prices, in micro-dollars.
+    #[serde(default)]
+    pub cost_micro_usd: u64,
+    /// Some of that is an estimate.
+    #[serde(default)]
+    pub cost_estimated: bool,
 }
 
 /// Somebody who waits, or waited, for a human.

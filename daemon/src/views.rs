@@ -66,6 +66,8 @@ impl Sum {
             model: model.clone(),
             usage: usage(totals.usage),
             requests: totals.requests,
+            cost_micro_usd: totals.micro_usd,
+            cost_estimated: totals.estimated > 0,
         };
         self.models.iter().filter(|(_, t)| t.requests > 0).map(view).collect()
     }
@@ -75,6 +77,7 @@ fn add(sum: &mut Totals, totals: &Totals) {
     sum.usage = sum.usage.plus(totals.usage);
     sum.micro_usd = sum.micro_usd.saturating_add(totals.micro_usd);
     sum.requests = sum.requests.saturating_add(totals.requests);
+    sum.estimated = sum.estimated.saturating_add(totals.estimated);
 }
 
 /// What a view of a session needs and that is kept by file and by hold: gathered once for all.
@@ -115,6 +118,8 @@ fn one_session(state: &State, session: &Session, around: &Around<'_>) -> Session
         usage: usage(sum.totals.usage),
         requests: sum.totals.requests,
         models: sum.models(),
+        cost_micro_usd: sum.totals.micro_usd,
+        cost_estimated: sum.totals.estimated > 0,
     };
     let mut above = state.above(&session.id, &AgentKey::Main);
     above.extend(agents.keys().filter_map(|k| Some(BudgetId::Agent(k.sub()?.to_owned()))));
@@ -144,6 +149,8 @@ fn one_session(state: &State, session: &Session, around: &Around<'_>) -> Session
         budget: own.map(|b| budget(state, b)),
         transcript: session.transcript.clone(),
         bad_lines: around.bad_lines.get(&session.id).copied().unwrap_or(0),
+        cost_micro_usd: all.totals.micro_usd,
+        cost_estimated: all.totals.estimated > 0,
     }
 }
 
@@ -210,6 +217,14 @@ pub fn act(record: OperatorRecord) -> AuditView {
     }
 }
 
+/// Whether dollars were nearer their limit than tokens.
+fn by_cost(alert: &Alert) -> bool {
+    let share = |used: u64, max: u64| {
+        if max == 0 { 0 } else { u128::from(used) * 1_000_000 / u128::from(max) }
+    };
+    share(alert.micro_usd_used, alert.max_micro_usd) > share(alert.tokens_used, alert.max_tokens)
+}
+
 /// An alert.
 pub fn alert(state: &State, alert: &Alert) -> BudgetAlert {
     let holds = state.policy.enforces() && state.policy.on_pause == OnPause::Hold;
@@ -219,7 +234,8 @@ pub fn alert(state: &State, alert: &Alert) -> BudgetAlert {
         max_tokens: alert.max_tokens,
         micro_usd_used: alert.micro_usd_used,
         max_micro_usd: alert.max_micro_usd,
-        by_cost: false,
+        by_cost: by_cost(alert),
+        estimated: alert.estimated,
     };
     BudgetAlert {
         alert_id: alert.alert_id.0.to_string(),
@@ -237,6 +253,9 @@ pub fn alert(state: &State, alert: &Alert) -> BudgetAlert {
             (AlertType::BudgetExhausted | AlertType::CircuitTripped, _) if holds => answer::held(&figures),
             (AlertType::BudgetExhausted | AlertType::CircuitTripped, _) => answer::reached(&figures),
             (AlertType::TooManyUnattended, None) => answer::shut(&figures, answer::Why::TooManyUnattended),
+            (AlertType::UnknownModel, _) => {
+                answer::unknown_model(alert.model.as_deref().unwrap_or("a model"))
+            }
             (AlertType::PassphraseReset, _) => answer::PASSPHRASE_RESET.to_owned(),
         },
         utilization: alert.utilization,

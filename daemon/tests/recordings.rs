@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bursar::prices::Prices;
 use bursar::transcript;
 use bursar_engine::State;
 use bursar_engine::command::{Command, Usage};
@@ -57,8 +58,15 @@ impl Recording {
         for (agent, path) in files {
             loop {
                 let progress = state.files.get(&path.to_string_lossy().into_owned()).cloned();
-                let read =
-                    transcript::read_new(&path, &session, &agent, progress.as_ref(), Timestamp(NOW)).unwrap();
+                let read = transcript::read_new(
+                    &path,
+                    &session,
+                    &agent,
+                    progress.as_ref(),
+                    &Prices::built_in(),
+                    Timestamp(NOW),
+                )
+                .unwrap();
                 let Some(read) = read else { break };
                 let usage = Usage { file: Some(read.progress), rows: read.rows, known: Vec::new() };
                 apply(state, &Command::Usage(usage), NOW);

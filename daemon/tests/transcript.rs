@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use bursar::prices::Prices;
 use bursar::transcript::{self, Read, ReadError};
 use bursar_engine::ids::{AgentKey, SessionId};
 use bursar_engine::row::{FileProgress, MAX_ROWS_PER_COMMAND};
@@ -38,6 +39,7 @@ impl Reading {
             &session,
             &AgentKey::Main,
             self.progress.as_ref(),
+            &Prices::built_in(),
             Timestamp(self.now),
         )?;
         if let Some(read) = &read {
@@ -205,10 +207,18 @@ fn what_is_no_transcript_of_ours_is_not_read() {
         PathBuf::from("s.jsonl"),
         PathBuf::from("/dev/zero"),
     ] {
-        let read = transcript::read_new(&path, &session, &AgentKey::Main, None, Timestamp(1));
+        let read =
+            transcript::read_new(&path, &session, &AgentKey::Main, None, &Prices::built_in(), Timestamp(1));
         assert!(matches!(read, Err(ReadError::NotATranscript { .. })), "{}: {read:?}", path.display());
     }
-    let missing = transcript::read_new(&at("x/s.jsonl"), &session, &AgentKey::Main, None, Timestamp(1));
+    let missing = transcript::read_new(
+        &at("x/s.jsonl"),
+        &session,
+        &AgentKey::Main,
+        None,
+        &Prices::built_in(),
+        Timestamp(1),
+    );
     assert!(matches!(missing, Err(ReadError::Missing { .. })));
 }
 

@@ -100,6 +100,15 @@ pub struct Figures {
     pub max_micro_usd: u64,
     /// Whether dollars, not tokens, are what is nearest the limit.
     pub by_cost: bool,
+    /// Some of the cost is an estimate.
+    pub estimated: bool,
+}
+
+impl Figures {
+    /// What an extension may add, as a shell takes it: `$1` is the shell's own unless it is quoted.
+    fn more(&self) -> &'static str {
+        if self.by_cost { "'+$1'" } else { "+100k" }
+    }
 }
 
 /// Why somebody is stopped rather than held.
@@ -130,20 +139,20 @@ pub fn warning_for_the_model(figures: &Figures, ends: bool) -> String {
 /// The text for the person (and, where a call is denied, the model) when something is shut.
 pub fn shut(figures: &Figures, why: Why) -> String {
     let Named { name, id, session } = named(&figures.budget_id);
-    let used = used_of(figures);
+    let (used, more) = (used_of(figures), figures.more());
     match why {
-        Why::Paused => format!("Paused: {name} has used {used}. Approve with `bursar extend {id} +100k`."),
+        Why::Paused => format!("Paused: {name} has used {used}. Approve with `bursar extend {id} {more}`."),
         Why::Exhausted => format!(
-            "Stopped: {name} has used {used}, past its hard limit. Approve with `bursar extend {id} +100k`."
+            "Stopped: {name} has used {used}, past its hard limit. Approve with `bursar extend {id} {more}`."
         ),
         Why::Declined => format!(
-            "Stopped: an operator declined more for {name} ({used} used). `bursar extend {id} +100k` reopens it."
+            "Stopped: an operator declined more for {name} ({used} used). `bursar extend {id} {more}` reopens it."
         ),
         Why::RanOut => format!(
-            "Stopped: {name} has used {used} and nobody answered in time. Approve with `bursar extend {id} +100k`, then go on with `claude --resume{session}`."
+            "Stopped: {name} has used {used} and nobody answered in time. Approve with `bursar extend {id} {more}`, then go on with `claude --resume{session}`."
         ),
         Why::TooManyUnattended => format!(
-            "Stopped: {name} has used {used}, and this host holds no more unattended sessions. Approve with `bursar extend {id} +100k`."
+            "Stopped: {name} has used {used}, and this host holds no more unattended sessions. Approve with `bursar extend {id} {more}`."
         ),
     }
 }
@@ -196,7 +205,9 @@ pub fn budget_stands(figures: &Figures) -> String {
         format!("Session budget: {} / {} tokens ({share}%)", grouped(tokens_used), grouped(max_tokens))
     } else if max_micro_usd > 0 {
         let share = percent(micro_usd_used, max_micro_usd);
-        format!("Session budget: {} / {} ({share}%)", dollars(micro_usd_used), dollars(max_micro_usd))
+        let about = if figures.estimated { "~" } else { "" };
+        let (used, max) = (dollars(micro_usd_used), dollars(max_micro_usd));
+        format!("Session budget: {about}{used} / {max} list price ({share}%)")
     } else {
         format!("Session budget: {} tokens, no limit", grouped(tokens_used))
     }
@@ -219,14 +230,15 @@ pub fn operator_says(words: &str) -> String {
 /// The alert's sentence when a session is held.
 pub fn held(figures: &Figures) -> String {
     let Named { name, id, .. } = named(&figures.budget_id);
-    format!("Held: {name} has used {}. Approve with `bursar extend {id} +100k`.", used_of(figures))
+    let (used, more) = (used_of(figures), figures.more());
+    format!("Held: {name} has used {used}. Approve with `bursar extend {id} {more}`.")
 }
 
 /// The alert's sentence where nobody is held at the limit.
 pub fn reached(figures: &Figures) -> String {
     let Named { name, id, .. } = named(&figures.budget_id);
-    let used = used_of(figures);
-    format!("{} has reached its limit: {used} used. `bursar extend {id} +100k` gives more.", capital(&name))
+    let (used, more) = (used_of(figures), figures.more());
+    format!("{} has reached its limit: {used} used. `bursar extend {id} {more}` gives more.", capital(&name))
 }
 
 /// What the person reads at a session's start while the daemon is away.
@@ -237,6 +249,15 @@ pub const AWAY_AND_SHUT: &str = "Bursar does not answer and this session is paus
 
 /// The alert's sentence when the passphrase was said to be forgotten.
 pub const PASSPHRASE_RESET: &str = "The operator's passphrase was said to be forgotten: ten minutes after this it is void, and anybody at a terminal may set a new one. If it was not you, type it at a terminal with `bursar operator unlock`, which cancels the reset.";
+
+/// The alert's sentence about a model whose price is not known. Its name stands in files that agents write.
+pub fn unknown_model(model: &str) -> String {
+    let is_of_name = |c: &char| c.is_ascii_alphanumeric() || "-_.:/@[]".contains(*c);
+    let name: String = model.chars().filter(is_of_name).take(64).collect();
+    format!(
+        "The price of {name} is not known: it is counted as the dearest model, and its cost marked ~. Give its price in prices.csv, restart the daemon, and take it with `bursar config accept`."
+    )
+}
 
 /// What is said while the daemon is away where the installation is fail-closed.
 pub const AWAY_AND_FAIL_CLOSED: &str = "Bursar does not answer, and this installation is fail-closed: nothing goes on without it. Start it with `bursar daemon --detach`, or get out with `bursar uninstall`.";
@@ -254,7 +275,9 @@ pub const HOLD_UNKNOWN: &str = "Stopped: the daemon that held this session is go
 
 fn used_of(figures: &Figures) -> String {
     if figures.by_cost {
-        format!("{} of {}", dollars(figures.micro_usd_used), dollars(figures.max_micro_usd))
+        let about = if figures.estimated { "~" } else { "" };
+        let (used, max) = (dollars(figures.micro_usd_used), dollars(figures.max_micro_usd));
+        format!("{about}{used} of {max} (list price)")
     } else if figures.max_tokens == 0 {
         format!("{} tokens", grouped(figures.tokens_used))
     } else {

@@ -139,6 +139,10 @@ pub struct SessionShow {
     pub agents: Vec<AgentShare>,
     /// The budgets that it draws on.
     pub budget_ids: Vec<String>,
+    /// At list prices, in micro-dollars.
+    pub cost_micro_usd: u64,
+    /// Some of that is an estimate.
+    pub cost_estimated: bool,
 }
 
 /// A model's part of a session.
@@ -150,6 +154,10 @@ pub struct ModelShare {
     pub usage: Tokens,
     /// Its requests.
     pub requests: u64,
+    /// At list prices, in micro-dollars.
+    pub cost_micro_usd: u64,
+    /// Some of that is an estimate.
+    pub cost_estimated: bool,
 }
 
 /// An agent's part of a session.
@@ -163,6 +171,10 @@ pub struct AgentShare {
     pub usage: Tokens,
     /// Its requests.
     pub requests: u64,
+    /// At list prices, in micro-dollars.
+    pub cost_micro_usd: u64,
+    /// Some of that is an estimate.
+    pub cost_estimated: bool,
 }
 
 /// `bursar waiting`.
@@ -242,6 +254,12 @@ pub struct Budget {
     pub tokens_used: u64,
     /// `active`, `warning`, `paused` or `exhausted`.
     pub status: String,
+    /// Its limit in micro-dollars; 0 is none.
+    pub max_micro_usd: u64,
+    /// What was drawn at list prices.
+    pub micro_usd_used: u64,
+    /// Some of that is an estimate.
+    pub cost_estimated: bool,
 }
 
 /// `bursar alerts list`.

@@ -21,10 +21,15 @@ pub enum AlertType {
     TooManyUnattended,
     /// The operator's passphrase was said to be forgotten, and is reset soon.
     PassphraseReset,
+    /// A model whose price is not known: what it costs is an estimate.
+    UnknownModel,
 }
 
 /// How many alerts the state keeps; older ones are in the store.
 pub const MAX_ALERTS: usize = 1_000;
+
+/// How many alerts about unknown models stand in the state at once: names come from files that agents write.
+pub(crate) const MAX_UNKNOWN_MODEL_ALERTS: usize = 20;
 
 /// One alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +59,12 @@ pub struct Alert {
     /// Why a circuit opened.
     #[serde(default)]
     pub trip: Option<Trip>,
+    /// The model whose price is not known.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// Some of the cost was an estimate.
+    #[serde(default)]
+    pub estimated: bool,
 }
 
 impl Alert {
@@ -78,6 +89,8 @@ impl Alert {
             acknowledged: false,
             agent,
             trip: None,
+            model: None,
+            estimated: false,
         }
     }
 }

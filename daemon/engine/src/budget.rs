@@ -185,6 +185,7 @@ impl Budget {
         let adjust = |used: u64, minus: u64, plus: u64| used.saturating_add(plus).saturating_sub(minus);
         self.used.micro_tokens = adjust(self.used.micro_tokens, minus.micro_tokens, plus.micro_tokens);
         self.used.micro_usd = adjust(self.used.micro_usd, minus.micro_usd, plus.micro_usd);
+        self.used.estimated = adjust(self.used.estimated, minus.estimated, plus.estimated);
         self.last_updated = now;
         self.move_to(before, policy)
     }

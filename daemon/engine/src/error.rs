@@ -73,7 +73,7 @@ pub enum OperatorError {
         unit: &'static str,
     },
     /// More than one extension may add.
-    #[error("one extension adds at most {max} {unit} to {budget}")]
+    #[error("one extension adds at most {} to {budget}", amount(*max, unit))]
     TooMuch {
         /// The budget.
         budget: BudgetId,
@@ -88,6 +88,13 @@ pub enum OperatorError {
     /// The gate refused it.
     #[error("{0}")]
     Refused(String),
+}
+
+fn amount(n: u64, unit: &str) -> String {
+    match unit {
+        "micro-dollars" => format!("${}.{:02}", n / 1_000_000, n / 10_000 % 100),
+        unit => format!("{n} {unit}"),
+    }
 }
 
 impl OperatorError {

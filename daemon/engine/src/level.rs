@@ -14,6 +14,9 @@ pub struct Counted {
     pub micro_tokens: u64,
     /// Micro-dollars.
     pub micro_usd: u64,
+    /// Requests whose cost is an estimate.
+    #[serde(default)]
+    pub estimated: u64,
 }
 
 impl Counted {
@@ -23,6 +26,7 @@ impl Counted {
         Self {
             micro_tokens: self.micro_tokens.saturating_add(other.micro_tokens),
             micro_usd: self.micro_usd.saturating_add(other.micro_usd),
+            estimated: self.estimated.saturating_add(other.estimated),
         }
     }
 }
@@ -56,6 +60,13 @@ impl Budget {
         let pauses_at = u128::from(self.max.tokens) * u128::from(policy.pause.0) / 1_000_000;
         let pauses_at = u64::try_from(pauses_at).unwrap_or(u64::MAX);
         (self.max.tokens > 0).then(|| pauses_at.saturating_sub(self.tokens_used()))
+    }
+
+    /// Micro-dollars left until it pauses; none without such a limit. Never negative.
+    pub fn micro_usd_until_pause(&self, policy: &Policy) -> Option<u64> {
+        let pauses_at = u128::from(self.max.micro_usd) * u128::from(policy.pause.0) / 1_000_000;
+        let pauses_at = u64::try_from(pauses_at).unwrap_or(u64::MAX);
+        (self.max.micro_usd > 0).then(|| pauses_at.saturating_sub(self.used.micro_usd))
     }
 
     /// The greater of the shares used of tokens and dollars; 0 without a limit.

@@ -42,6 +42,9 @@ pub struct BudgetState {
     pub remaining: u64,
     /// What one token is here.
     pub unit: String,
+    /// Some of the cost is an estimate.
+    #[serde(default)]
+    pub cost_estimated: bool,
 }
 
 impl BudgetState {
@@ -63,6 +66,7 @@ impl BudgetState {
             utilization: budget.utilization(),
             remaining: budget.tokens_left().unwrap_or(0),
             unit: unit.to_owned(),
+            cost_estimated: budget.used.estimated > 0,
         }
     }
 }

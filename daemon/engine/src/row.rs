@@ -30,10 +30,13 @@ pub struct Sighting {
     pub model: String,
     /// The tokens, checked by [`Usage::is_plausible`].
     pub usage: Usage,
-    /// The cost in micro-dollars; 0 while no price is known.
+    /// The cost in micro-dollars.
     pub micro_usd: u64,
     /// When the line was written.
     pub at: Timestamp,
+    /// The cost is an estimate: the model's price is not known.
+    #[serde(default)]
+    pub estimated: bool,
 }
 
 /// A counted request.
@@ -57,6 +60,9 @@ pub struct Row {
     pub at: Timestamp,
     /// The budgets it was counted in, with the generation then: a correction touches only those.
     pub charged: Vec<Charge>,
+    /// The cost is an estimate.
+    #[serde(default)]
+    pub estimated: bool,
 }
 
 /// One budget that a row was counted in.

@@ -92,6 +92,7 @@ pub(crate) fn figures(budget: &Budget, why: Why) -> BudgetFigures {
         max_micro_usd: budget.max.micro_usd,
         by_cost: budget.by_cost(),
         why,
+        estimated: budget.used.estimated > 0,
     }
 }
 

@@ -168,6 +168,12 @@ impl State {
         above.iter().filter_map(|id| self.budgets.get(id)?.tokens_until_pause(&self.policy)).min()
     }
 
+    /// The least micro-dollars left until a budget above an agent pauses; none where none has such a limit.
+    pub fn least_micro_usd_left(&self, session: &SessionId, agent: &AgentKey) -> Option<u64> {
+        let above = self.above(session, agent);
+        above.iter().filter_map(|id| self.budgets.get(id)?.micro_usd_until_pause(&self.policy)).min()
+    }
+
     /// When the next hold runs out.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.waiting().map(|h| h.deadline).min()

@@ -90,6 +90,11 @@ impl Weights {
     /// Every token counts once, cache reads too.
     pub const RAW: Self = Self { input: MICRO, output: MICRO, cache_write: MICRO, cache_read: MICRO };
 
+    /// In units of one input token's price, as most models are priced: output five times, a five-minute cache write 1.25
+    /// times, a cache read a tenth. A limit in dollars is the exact one.
+    pub const PRICED: Self =
+        Self { input: MICRO, output: 5 * MICRO, cache_write: 1_250_000, cache_read: 100_000 };
+
     /// The greatest weight that may be set: 1,000 tokens for one.
     pub const MAX: u64 = 1_000 * MICRO;
 
@@ -110,6 +115,9 @@ impl Weights {
         }
         if *self == Self::RAW {
             return "tokens, cache reads counted".to_owned();
+        }
+        if *self == Self::PRICED {
+            return "input tokens' worth (output 5, cache write 1.25, cache read 0.1)".to_owned();
         }
         let show = |w: u64| {
             let text = format!("{}.{:06}", w / MICRO, w % MICRO);
@@ -134,4 +142,7 @@ pub struct Totals {
     pub micro_usd: u64,
     /// Requests.
     pub requests: u64,
+    /// Those of them whose cost is an estimate.
+    #[serde(default)]
+    pub estimated: u64,
 }

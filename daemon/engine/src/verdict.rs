@@ -87,6 +87,9 @@ pub struct BudgetFigures {
     pub by_cost: bool,
     /// Why it is shut.
     pub why: Why,
+    /// Some of the cost is an estimate.
+    #[serde(default)]
+    pub estimated: bool,
 }
 
 /// Why something is shut.

@@ -6,10 +6,8 @@ use clap::Args;
 
 use super::output::{Failure, Output, short};
 use super::{client, unlock};
-use crate::config::parse_amount;
+use crate::config::{parse_amount, parse_dollars};
 use crate::view::ActView;
-
-const NO_DOLLARS: &str = "This version does not count dollars yet; give tokens.";
 
 /// Why, and under which id.
 #[derive(Debug, Default, Args)]
@@ -50,7 +48,7 @@ pub(super) struct Voice {
 /// `bursar extend [ID] +100k`.
 #[derive(Debug, Args)]
 pub(super) struct ShortExtend {
-    /// [ID] AMOUNT: +100k, 1.5M or 25%; the id may be left out while one budget holds somebody
+    /// [ID] AMOUNT: +100k, 1.5M, 25% or '+$5' (in quotes: an unquoted $5 is the shell's); the id may be left out while one budget holds somebody
     #[arg(required = true, num_args = 1..=2, value_names = ["ID", "AMOUNT"])]
     id_and_amount: Vec<String>,
     #[command(flatten)]
@@ -67,7 +65,7 @@ pub(super) struct LongExtend {
     /// Tokens to add: 100000, 100k, 1.5M
     #[arg(long)]
     tokens: Option<String>,
-    /// Dollars to add
+    /// Dollars to add, at list prices: 5, 0.25
     #[arg(long)]
     usd: Option<String>,
     #[command(flatten)]
@@ -111,7 +109,7 @@ pub(super) struct SetArgs {
     /// The limit in tokens; 0 means none
     #[arg(long)]
     tokens: Option<String>,
-    /// The limit in dollars
+    /// The limit in dollars, at list prices; 0 means none
     #[arg(long)]
     usd: Option<String>,
     /// The share of the limit at which it warns: 0.8
@@ -135,11 +133,15 @@ pub(super) fn short_extend(paths: &Paths, args: &ShortExtend, output: &Output) -
     say(paths, OperatorAct::Extend { budget_id, amount }, &args.words, &args.voice, output)
 }
 
-/// `+100k`, `1.5M`, `25%`.
+/// `+100k`, `1.5M`, `25%`, `+$5`.
 fn written_amount(text: &str) -> Result<Amount, Failure> {
     let plain = text.strip_prefix('+').unwrap_or(text);
+    if plain.is_empty() {
+        let hint = "Write +100k or 25%, and dollars in quotes: '+$5'. Unquoted, $5 is the shell's own.";
+        return Err(Failure::wrong_use(&format!("{text:?} is not an amount"), hint));
+    }
     if plain.starts_with('$') {
-        return Err(Failure::wrong_use(NO_DOLLARS, ""));
+        return Ok(Amount::Exact { tokens: 0, micro_usd: dollars(plain)? });
     }
     if let Some(percent) = plain.strip_suffix('%') {
         let percent = percent.parse().ok().filter(|p| (1..=10_000).contains(p));
@@ -154,14 +156,20 @@ fn tokens(text: &str) -> Result<u64, Failure> {
     parse_amount(text).map_err(|e| Failure::wrong_use(&e.to_string(), ""))
 }
 
+fn dollars(text: &str) -> Result<u64, Failure> {
+    let bad = || Failure::wrong_use(&format!("{text:?} is not an amount of dollars"), "Write 5, $5 or 0.25.");
+    parse_dollars(text).map_err(|_| bad())
+}
+
 pub(super) fn long_extend(paths: &Paths, args: &LongExtend, output: &Output) -> Result<(), Failure> {
-    if args.usd.is_some() {
-        return Err(Failure::wrong_use(NO_DOLLARS, ""));
+    if args.tokens.is_none() && args.usd.is_none() {
+        let hint = "For example `--tokens 100k` or `--usd 5`.";
+        return Err(Failure::wrong_use("give the tokens or the dollars to add", hint));
     }
-    let Some(text) = &args.tokens else {
-        return Err(Failure::wrong_use("give the tokens to add", "For example `--tokens 100k`."));
+    let amount = Amount::Exact {
+        tokens: args.tokens.as_deref().map_or(Ok(0), tokens)?,
+        micro_usd: args.usd.as_deref().map_or(Ok(0), dollars)?,
     };
-    let amount = Amount::Exact { tokens: tokens(text)?, micro_usd: 0 };
     let budget_id = whole_id(paths, args.id.as_deref())?;
     say(paths, OperatorAct::Extend { budget_id, amount }, &args.words, &args.voice, output)
 }
@@ -182,11 +190,11 @@ pub(super) fn reset(paths: &Paths, target: &NamedTarget, output: &Output) -> Res
 }
 
 pub(super) fn set(paths: &Paths, args: &SetArgs, output: &Output) -> Result<(), Failure> {
-    if args.usd.is_some() {
-        return Err(Failure::wrong_use(NO_DOLLARS, ""));
-    }
-    if args.tokens.is_none() && args.alert_threshold.is_none() && !args.shut {
-        return Err(Failure::wrong_use("nothing to set", "Give --tokens, --alert-threshold or --shut."));
+    if args.tokens.is_none() && args.usd.is_none() && args.alert_threshold.is_none() && !args.shut {
+        return Err(Failure::wrong_use(
+            "nothing to set",
+            "Give --tokens, --usd, --alert-threshold or --shut.",
+        ));
     }
     let threshold = match args.alert_threshold {
         None => None,
@@ -200,7 +208,7 @@ pub(super) fn set(paths: &Paths, args: &SetArgs, output: &Output) -> Result<(), 
     let act_to_do = OperatorAct::Set {
         budget_id: client::budget_id(paths, &args.id)?,
         max_tokens: args.tokens.as_deref().map(tokens).transpose()?,
-        max_micro_usd: None,
+        max_micro_usd: args.usd.as_deref().map(dollars).transpose()?,
         alert_threshold_millionths: threshold,
         shut: args.shut,
     };

@@ -1,5 +1,6 @@
 //! `bursar audit`: who did what, and what was refused.
 
+use bursar_protocol::answer::dollars;
 use bursar_protocol::message::Query;
 use bursar_protocol::paths::Paths;
 
@@ -17,7 +18,9 @@ pub(super) fn run(paths: &Paths, limit: u32, output: &Output) -> Result<(), Fail
         return Ok(());
     }
     let row = |act: &AuditView| {
-        let tokens = if act.tokens > 0 { format!("+{}", short(act.tokens)) } else { String::new() };
+        let tokens = (act.tokens > 0).then(|| format!("+{}", short(act.tokens)));
+        let usd = (act.micro_usd > 0).then(|| format!("+{}", dollars(act.micro_usd)));
+        let given = tokens.into_iter().chain(usd).collect::<Vec<_>>().join(" ");
         let came_to = match &act.refused {
             None => (Tone::Plain, act.reason.clone()),
             Some(why) => (Tone::Warn, why.clone()),
@@ -27,12 +30,12 @@ pub(super) fn run(paths: &Paths, limit: u32, output: &Output) -> Result<(), Fail
             (Tone::Plain, act.who.clone()),
             (Tone::Plain, act.act.clone()),
             (Tone::Plain, act.target.clone()),
-            (Tone::Plain, tokens),
+            (Tone::Plain, given),
             (Tone::Plain, if act.refused.is_some() { "refused" } else { "done" }.to_owned()),
             came_to,
         ]
     };
     let rows: Vec<_> = list.acts.iter().map(row).collect();
-    output.table(&["when", "who", "act", "on", "tokens", "", "why"], &[4], &rows);
+    output.table(&["when", "who", "act", "on", "given", "", "why"], &[4], &rows);
     Ok(())
 }

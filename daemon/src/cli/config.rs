@@ -33,6 +33,16 @@ pub(super) fn run(paths: &Paths, verb: Verb, output: &Output) -> Result<(), Fail
     }
 }
 
+/// The most of a value that the table shows: a file of prices may be long.
+const MAX_SHOWN: usize = 100;
+
+fn cut(value: &str) -> String {
+    match value.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
+    }
+}
+
 /// Settings as a table, and a line for each that waits.
 pub(super) fn table(settings: &[SettingView], output: &Output) {
     let row = |setting: &SettingView| {
@@ -42,7 +52,7 @@ pub(super) fn table(settings: &[SettingView], output: &Output) {
             (None, _) => Tone::Plain,
         };
         let plain = |text: &str| (Tone::Plain, text.to_owned());
-        vec![plain(&setting.name), plain(&setting.value), (tone, setting.source.clone())]
+        vec![plain(&setting.name), plain(&cut(&setting.value)), (tone, setting.source.clone())]
     };
     let rows: Vec<_> = settings.iter().map(row).collect();
     output.table(&["setting", "value", "source"], &[], &rows);
@@ -50,7 +60,11 @@ pub(super) fn table(settings: &[SettingView], output: &Output) {
         if let Some(pending) = &setting.pending {
             let line = format!(
                 "{} = {} is kept: stricter than {} ({}); `bursar config accept` takes {}.",
-                setting.name, setting.value, pending.value, pending.source, pending.value
+                setting.name,
+                cut(&setting.value),
+                cut(&pending.value),
+                pending.source,
+                cut(&pending.value)
             );
             output.line(&output.tint(Tone::Warn, &super::output::clean(&line)));
         }

@@ -147,7 +147,7 @@ enum BudgetVerb {
         /// Its id; `session:` may be left out, and a unique beginning is enough
         id: String,
     },
-    /// Add tokens to a budget's limit
+    /// Add tokens or dollars to a budget's limit
     Extend(act::LongExtend),
     /// Approve just enough to finish
     Finish(act::FinishArgs),

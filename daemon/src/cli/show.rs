@@ -1,10 +1,10 @@
 //! What a human reads: status, sessions, budgets, alerts, verdicts, and who waits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bursar_engine::budget::Status;
 use bursar_engine::records::BudgetState;
-use bursar_protocol::answer::grouped;
+use bursar_protocol::answer::{dollars, grouped};
 use bursar_protocol::message::Query;
 use bursar_protocol::paths::Paths;
 
@@ -44,6 +44,16 @@ fn used_of(budget: &BudgetState) -> String {
         return format!("{} (no limit)", short(budget.tokens_used));
     }
     format!("{} / {}", short(budget.tokens_used), short(budget.max_tokens))
+}
+
+/// An amount at list prices; `~` where some of it is an estimate.
+fn money(micro_usd: u64, estimated: bool) -> String {
+    format!("{}{}", if estimated { "~" } else { "" }, dollars(micro_usd))
+}
+
+fn cost_of(budget: &BudgetState) -> String {
+    let used = money(budget.micro_usd_used, budget.cost_estimated);
+    if budget.max_micro_usd == 0 { used } else { format!("{used} / {}", dollars(budget.max_micro_usd)) }
 }
 
 fn percent(budget: &BudgetState) -> String {
@@ -105,6 +115,7 @@ pub(super) fn sessions(paths: &Paths, all: bool, output: &Output) -> Result<(), 
             plain(s.project.clone().unwrap_or_default()),
             (tone, s.state.clone()),
             plain(s.budget.as_ref().map_or_else(String::new, used_of)),
+            plain(session_cost(s)),
             plain(s.budget.as_ref().map_or_else(String::new, percent)),
             plain(s.requests.to_string()),
             plain(s.agents.len().to_string()),
@@ -112,18 +123,28 @@ pub(super) fn sessions(paths: &Paths, all: bool, output: &Output) -> Result<(), 
         ]
     };
     let rows: Vec<_> = list.sessions.iter().map(row).collect();
-    let header = ["session", "project", "state", "tokens", "used", "requests", "agents", "last hook"];
-    output.table(&header, &[3, 4, 5, 6], &rows);
+    let header =
+        ["session", "project", "state", "tokens", "list price", "used", "requests", "agents", "last hook"];
+    output.table(&header, &[3, 4, 5, 6, 7], &rows);
     Ok(())
 }
 
-fn usage_cells(usage: &UsageView, requests: u64) -> Vec<(Tone, String)> {
+/// What a session cost in all, and its limit in dollars where it has one.
+fn session_cost(s: &SessionView) -> String {
+    match s.budget.as_ref().filter(|b| b.max_micro_usd > 0) {
+        Some(budget) => cost_of(budget),
+        None => money(s.cost_micro_usd, s.cost_estimated),
+    }
+}
+
+fn usage_cells(usage: &UsageView, requests: u64, cost: (u64, bool)) -> Vec<(Tone, String)> {
     vec![
         plain(grouped(usage.input_tokens)),
         plain(grouped(usage.output_tokens)),
         plain(grouped(usage.cache_creation_input_tokens)),
         plain(grouped(usage.cache_read_input_tokens)),
         plain(requests.to_string()),
+        plain(money(cost.0, cost.1)),
     ]
 }
 
@@ -148,6 +169,11 @@ pub(super) fn session(paths: &Paths, id: &str, output: &Output) -> Result<(), Fa
             budget.unit,
             budget.status.name()
         ));
+        if budget.max_micro_usd > 0 {
+            let (used, max) =
+                (money(budget.micro_usd_used, budget.cost_estimated), dollars(budget.max_micro_usd));
+            output.line(&format!("{used} of {max} at list prices"));
+        }
     }
     if s.bad_lines > 0 {
         output.line(&format!(
@@ -162,23 +188,31 @@ pub(super) fn session(paths: &Paths, id: &str, output: &Output) -> Result<(), Fa
         let shown = name.map_or_else(|| agent.agent.clone(), |t| format!("{} ({t})", short_id(&agent.agent)));
         for model in &agent.models {
             let mut row = vec![plain(shown.clone()), plain(model.model.clone())];
-            row.extend(usage_cells(&model.usage, model.requests));
+            row.extend(usage_cells(
+                &model.usage,
+                model.requests,
+                (model.cost_micro_usd, model.cost_estimated),
+            ));
             rows.push(row);
         }
     }
     let mut total = vec![plain("total"), plain("")];
-    total.extend(usage_cells(&s.usage, s.requests));
+    total.extend(usage_cells(&s.usage, s.requests, (s.cost_micro_usd, s.cost_estimated)));
     rows.push(total);
-    let header = ["agent", "model", "input", "output", "cache written", "cache read", "requests"];
-    output.table(&header, &[2, 3, 4, 5, 6], &rows);
+    let header =
+        ["agent", "model", "input", "output", "cache written", "cache read", "requests", "list price"];
+    output.table(&header, &[2, 3, 4, 5, 6, 7], &rows);
     Ok(())
 }
+
+const BUDGET_COLUMNS: [&str; 7] = ["budget", "agent", "tokens", "list price", "used", "status", "changed"];
 
 fn budget_row(b: &BudgetState) -> Vec<(Tone, String)> {
     vec![
         plain(b.budget_id.to_string()),
         plain(b.agent.clone()),
         plain(used_of(b)),
+        plain(cost_of(b)),
         plain(percent(b)),
         status_cell(b.status),
         dim(ago(&b.last_updated)),
@@ -195,7 +229,7 @@ pub(super) fn budgets(paths: &Paths, output: &Output) -> Result<(), Failure> {
         return Ok(());
     }
     let rows: Vec<_> = list.budgets.iter().map(budget_row).collect();
-    output.table(&["budget", "agent", "tokens", "used", "status", "changed"], &[2, 3], &rows);
+    output.table(&BUDGET_COLUMNS, &[2, 3, 4], &rows);
     Ok(())
 }
 
@@ -204,8 +238,14 @@ pub(super) fn budget(paths: &Paths, question: Query, output: &Output) -> Result<
     if output.json(&json) {
         return Ok(());
     }
-    output.table(&["budget", "agent", "tokens", "used", "status", "changed"], &[2, 3], &[budget_row(&b)]);
-    output.line(&format!("{} tokens left ({})", grouped(b.remaining), b.unit));
+    output.table(&BUDGET_COLUMNS, &[2, 3, 4], &[budget_row(&b)]);
+    if b.max_tokens > 0 || b.max_micro_usd == 0 {
+        output.line(&format!("{} tokens left ({})", grouped(b.remaining), b.unit));
+    }
+    if b.max_micro_usd > 0 {
+        let left = b.max_micro_usd.saturating_sub(b.micro_usd_used);
+        output.line(&format!("{} left at list prices", money(left, b.cost_estimated)));
+    }
     Ok(())
 }
 
@@ -231,12 +271,16 @@ pub(super) fn waiting(paths: &Paths, all: bool, output: &Output) -> Result<(), F
                     "waiting" => (Tone::Bad, span(h.held_seconds)),
                     ended => dim(format!("{} ({})", span(h.held_seconds), ended.replace('_', " "))),
                 },
-                plain(h.budget.as_ref().map_or_else(String::new, used_of)),
+                plain(
+                    h.budget
+                        .as_ref()
+                        .map_or_else(String::new, |b| format!("{} · {}", used_of(b), cost_of(b))),
+                ),
                 plain(held_by(h)),
             ]
         })
         .collect();
-    output.table(&["project", "agent", "held at", "for", "tokens", "held by"], &[3, 4], &rows);
+    output.table(&["project", "agent", "held at", "for", "tokens · list price", "held by"], &[3, 4], &rows);
     output.line("");
     for line in ways_on(&list.holds) {
         output.line(&line);
@@ -257,19 +301,29 @@ fn held_by(hold: &HoldView) -> String {
     }
 }
 
+/// What an extension adds to what is nearest its limit: tokens, or dollars.
+fn more_for(hold: &HoldView) -> &'static str {
+    let by_cost = |b: &BudgetState| {
+        let share = |used: u64, max: u64| if max == 0 { 0.0 } else { used as f64 / max as f64 };
+        share(b.micro_usd_used, b.max_micro_usd) > share(b.tokens_used, b.max_tokens)
+    };
+    if hold.budget.as_ref().is_some_and(by_cost) { "'+$1'" } else { "+100k" }
+}
+
 /// How each of those who wait can go on.
 fn ways_on(holds: &[HoldView]) -> Vec<String> {
     let waiting = || holds.iter().filter(|h| h.state == "waiting");
-    let budgets: BTreeSet<&str> = waiting().filter_map(|h| h.budget_id.as_deref()).collect();
+    let budgets: BTreeMap<&str, &str> =
+        waiting().filter_map(|h| Some((h.budget_id.as_deref()?, more_for(h)))).collect();
     let circuits: BTreeSet<&str> = waiting().filter_map(|h| h.circuit_id.as_deref()).collect();
     let mut lines = Vec::new();
     match budgets.len() {
         0 => {}
-        1 => lines.push(
-            "Approve with `bursar extend +100k`, let it finish with `bursar finish`, stop it with `bursar stop`."
-                .to_owned(),
-        ),
-        _ => lines.extend(budgets.iter().map(|id| format!("Approve with `bursar extend {id} +100k`."))),
+        1 => lines.extend(budgets.values().map(|more| {
+            format!("Approve with `bursar extend {more}`, let it finish with `bursar finish`, stop it with `bursar stop`.")
+        })),
+        _ => lines
+            .extend(budgets.iter().map(|(id, more)| format!("Approve with `bursar extend {id} {more}`."))),
     }
     match circuits.len() {
         0 => {}

@@ -44,6 +44,12 @@ pub(crate) fn parse_millionths(text: &str) -> Option<u64> {
     whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(fraction)
 }
 
+/// Millionths as a decimal number, exact.
+pub(crate) fn millionths(n: u64) -> String {
+    let text = format!("{}.{:06}", n / 1_000_000, n % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{parse_amount, parse_dollars};

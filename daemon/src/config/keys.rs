@@ -6,10 +6,11 @@ use std::path::Path;
 use bursar_engine::detect::MAX_TIMES;
 use bursar_engine::policy::{Mode, OnPause, Profile, StatusInPrompt};
 use bursar_engine::ratio::Ratio;
-use bursar_engine::usage::{MICRO, Weights};
+use bursar_engine::usage::Weights;
 
-use super::amount::{parse_amount, parse_millionths};
-use super::{Config, mode_name, on_pause_name};
+use super::amount::{millionths, parse_amount, parse_dollars, parse_millionths};
+use super::{Config, PRICES, mode_name, on_pause_name};
+use crate::prices::Prices;
 
 /// The longest hold that may be set, in seconds: the client takes time-outs of up to 30 days.
 const MAX_HOLD_S: u64 = 30 * 86_400 - 60;
@@ -38,6 +39,11 @@ fn boolean(text: &str) -> Result<bool, String> {
 fn amount(text: &str) -> Result<u64, String> {
     parse_amount(text)
         .map_err(|_| "must be a whole number, not negative, such as 500000, 100k or 1.5M".to_owned())
+}
+
+fn usd(text: &str) -> Result<u64, String> {
+    parse_dollars(text)
+        .map_err(|_| "must be an amount in dollars, not negative, such as 5 or 0.25".to_owned())
 }
 
 fn seconds(text: &str, max: u64) -> Result<u64, String> {
@@ -104,6 +110,20 @@ macro_rules! number {
     };
 }
 
+macro_rules! usd {
+    ($name:literal, $of:ident) => {
+        Key {
+            name: $name,
+            set: |c, v| {
+                c.policy.$of.micro_usd = usd(v)?;
+                Ok(())
+            },
+            get: |c| millionths(c.policy.$of.micro_usd),
+            tighter: |a, b| lower(a.policy.$of.micro_usd, b.policy.$of.micro_usd),
+        }
+    };
+}
+
 macro_rules! share {
     ($name:literal, $field:ident) => {
         Key {
@@ -118,7 +138,7 @@ macro_rules! share {
     };
 }
 
-pub(super) static KEYS: [Key; 29] = [
+pub(super) static KEYS: [Key; 30] = [
     number!("TOKEN_BUDGET_ENABLED", boolean, policy.enabled, |a: bool, b: bool| a || !b),
     Key {
         name: "BURSAR_MODE",
@@ -183,10 +203,10 @@ pub(super) static KEYS: [Key; 29] = [
             names.all(|name| lower(tokens(a, name), tokens(b, name)))
         },
     },
-    no_effect_yet!("TOKEN_BUDGET_SESSION_USD", "dollars"),
-    no_effect_yet!("TOKEN_BUDGET_TASK_USD", "dollars"),
+    usd!("TOKEN_BUDGET_SESSION_USD", session),
+    usd!("TOKEN_BUDGET_TASK_USD", task),
     no_effect_yet!("TOKEN_BUDGET_HOST_DAY", "a host's day"),
-    no_effect_yet!("TOKEN_BUDGET_HOST_DAY_USD", "dollars"),
+    no_effect_yet!("TOKEN_BUDGET_HOST_DAY_USD", "a host's day"),
     share!("TOKEN_BUDGET_ALERT_THRESHOLD", alert),
     share!("TOKEN_BUDGET_PAUSE_THRESHOLD", pause),
     share!("TOKEN_BUDGET_HARD_THRESHOLD", hard),
@@ -198,13 +218,12 @@ pub(super) static KEYS: [Key; 29] = [
         },
         get: |c| {
             let w = c.policy.weights;
-            let show = |n: u64| (n as f64 / MICRO as f64).to_string();
             format!(
                 "input={},output={},cache_write={},cache_read={}",
-                show(w.input),
-                show(w.output),
-                show(w.cache_write),
-                show(w.cache_read)
+                millionths(w.input),
+                millionths(w.output),
+                millionths(w.cache_write),
+                millionths(w.cache_read)
             )
         },
         tighter: |a, b| {
@@ -214,6 +233,16 @@ pub(super) static KEYS: [Key; 29] = [
                 && a.cache_write >= b.cache_write
                 && a.cache_read >= b.cache_read
         },
+    },
+    // A cheaper model spends more of a limit in dollars.
+    Key {
+        name: PRICES,
+        set: |c, v| {
+            c.prices = Prices::from_line(v)?;
+            Ok(())
+        },
+        get: |c| c.prices.to_line(),
+        tighter: |a, b| a.prices.is_as_dear_as(&b.prices),
     },
     number!("TOKEN_BUDGET_HOLD_SECONDS", |v| seconds(v, MAX_HOLD_S), policy.hold_s, |a, b| a <= b),
     number!(
@@ -323,18 +352,14 @@ pub(super) static KEYS: [Key; 29] = [
 fn weights(text: &str) -> Result<Weights, String> {
     match text {
         "raw" => return Ok(Weights::RAW),
-        "priced" => {
-            return Err(
-                "priced needs a price table, which this version does not have yet; use raw, or weights"
-                    .to_owned(),
-            );
-        }
+        "priced" => return Ok(Weights::PRICED),
         _ => {}
     }
     let mut weights = Weights::default();
     for pair in text.split(',').map(str::trim) {
-        let (kind, weight) =
-            pair.split_once('=').ok_or_else(|| format!("{pair:?} must be KIND=WEIGHT, or all of it raw"))?;
+        let (kind, weight) = pair
+            .split_once('=')
+            .ok_or_else(|| format!("{pair:?} must be KIND=WEIGHT, or all of it raw or priced"))?;
         let millionths = parse_millionths(weight.trim()).filter(|w| *w <= Weights::MAX).ok_or_else(|| {
             format!("the weight of {kind} must be a number from 0 to 1000 with at most six decimals")
         })?;

@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 
 use bursar_engine::policy::{Mode, OnPause, Policy, PolicyError};
 
+use crate::prices::{Prices, PricesError};
 use crate::view::SettingView;
 use keys::{KEYS, Key};
 
 pub use amount::{AmountError, parse_amount, parse_dollars};
+pub(crate) use amount::{millionths, parse_millionths};
 pub use kept::InForce;
 
 /// The configuration that an administrator sets for all users of a machine.
@@ -22,6 +24,8 @@ pub const SYSTEM_FILE: &str = "/etc/bursar/config.toml";
 /// The port that clients find in their settings: "BURSA" on a telephone's keys, given to nobody, and below those that
 /// systems hand out to connections.
 pub const DEFAULT_PORT: u16 = 28_772;
+/// The operator's own prices, beside the configuration file; as a setting, what stands in it.
+const PRICES: &str = "prices.csv";
 
 /// A value that cannot serve. The daemon does not start with it.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +63,9 @@ pub enum ConfigError {
     /// Values that contradict each other.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The file of prices.
+    #[error(transparent)]
+    Prices(#[from] PricesError),
 }
 
 /// A whole, valid configuration.
@@ -74,6 +81,8 @@ pub struct Config {
     pub guardrails_view: Option<PathBuf>,
     /// `BURSAR_PORT`: HTTP is served there, on loopback; 0: it is not.
     pub port: u16,
+    /// What requests cost.
+    pub prices: Prices,
     /// Every setting and where it comes from.
     pub settings: Vec<SettingView>,
 }
@@ -86,6 +95,7 @@ impl Default for Config {
             mirror_ttl_s: 86_400,
             guardrails_view: None,
             port: DEFAULT_PORT,
+            prices: Prices::built_in(),
             settings: Vec::new(),
         }
     }
@@ -114,6 +124,11 @@ impl Config {
         for (key, value) in read(user_file)? {
             config.set(key, &value, &user_file.display().to_string())?;
             origins.insert(key.name, user_file.display().to_string());
+        }
+        let own_prices = user_file.with_file_name(PRICES);
+        config.prices = Prices::load(&own_prices)?;
+        if config.prices != Prices::built_in() {
+            origins.insert(PRICES, own_prices.display().to_string());
         }
         for key in &KEYS {
             if let Some(value) = env(key.name).filter(|v| !v.is_empty()) {

@@ -94,10 +94,14 @@ fn a_bad_value_is_refused_with_its_name_and_source() {
         ("TOKEN_BUDGET_HARD_THRESHOLD", "11"),
         ("TOKEN_BUDGET_ON_PAUSE", "sleep"),
         ("TOKEN_BUDGET_WEIGHTS", "input=-1"),
-        ("TOKEN_BUDGET_WEIGHTS", "priced"),
+        ("TOKEN_BUDGET_WEIGHTS", "dear"),
         ("TOKEN_BUDGET_BY_TASK_TYPE", "review"),
         ("TOKEN_BUDGET_HOLD_SECONDS", "forever"),
-        ("TOKEN_BUDGET_SESSION_USD", "5"),
+        ("TOKEN_BUDGET_SESSION_USD", "-5"),
+        ("TOKEN_BUDGET_TASK_USD", "five"),
+        ("TOKEN_BUDGET_TASK_USD", "0.0000001"),
+        ("TOKEN_BUDGET_HOST_DAY", "5"),
+        ("TOKEN_BUDGET_HOST_DAY_USD", "5"),
         ("BURSAR_MODE", "strict"),
         ("CIRCUIT_BREAKER_PROFILE", "lax"),
         ("CIRCUIT_BREAKER_COOLDOWN", "-3"),
@@ -115,8 +119,59 @@ fn a_bad_value_is_refused_with_its_name_and_source() {
 fn weights_are_exact_to_the_millionth() {
     let weights = |text| from_env(&[("TOKEN_BUDGET_WEIGHTS", text)]).unwrap().policy.weights;
     assert_eq!(weights("raw"), Weights::RAW);
+    assert_eq!(weights("priced"), Weights::PRICED);
+    assert!(weights("priced").unit().starts_with("input tokens' worth"));
     let own = weights("output=5,cache_read=0.1");
     assert_eq!((own.input, own.output, own.cache_read), (1_000_000, 5_000_000, 100_000));
+}
+
+#[test]
+fn limits_in_dollars_are_exact_and_written_as_they_are_read() {
+    let keys = ["TOKEN_BUDGET_SESSION_USD", "TOKEN_BUDGET_TASK_USD"];
+    for (text, micro_usd, shown) in [
+        ("5", 5_000_000, "5"),
+        ("$0.25", 250_000, "0.25"),
+        ("12.345678", 12_345_678, "12.345678"),
+        ("0", 0, "0"),
+    ] {
+        let config = from_env(&keys.map(|key| (key, text))).unwrap();
+        let (session, task) = (config.policy.session, config.policy.task_limit(Some("review")));
+        assert_eq!((session.tokens, session.micro_usd), (500_000, micro_usd));
+        assert_eq!((task.tokens, task.micro_usd), (30_000, micro_usd));
+        for key in keys {
+            let setting = config.settings.iter().find(|s| s.name == key).unwrap();
+            assert_eq!(setting.value, shown, "{key} = {text}");
+        }
+        // A restart keeps the stricter one.
+        let ran = InForce::new(config.clone(), None).values();
+        let looser = from_env(&[(keys[0], "20")]).unwrap();
+        let in_force = InForce::new(looser, Some(&ran)).config.policy.session.micro_usd;
+        assert_eq!(in_force, if micro_usd == 0 { 20_000_000 } else { micro_usd });
+    }
+}
+
+#[test]
+fn cheaper_prices_wait_to_be_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = |row: &str| {
+        let text = format!("model,input,output,cache_read,cache_write_5m,cache_write_1h\n{row}\n");
+        std::fs::write(dir.path().join("prices.csv"), text).unwrap();
+        let nowhere = Path::new("/nonexistent");
+        Config::from_sources(|_| None, nowhere, &dir.path().join("config.toml"))
+    };
+    let first = InForce::new(config("mine,2,2,1,2,2").unwrap(), None);
+    let (cheap, dear) = (config("mine,1,2,1,2,2").unwrap(), config("mine,3,2,1,2,2").unwrap());
+    let now = InForce::new(cheap.clone(), Some(&first.values()));
+    assert_eq!(now.config.prices, first.config.prices);
+    let pending = now.pending().remove(0);
+    assert_eq!((pending.name.as_str(), pending.value.as_str()), ("prices.csv", "mine,2,2,1,2,2,,,,,,,"));
+    assert!(pending.pending.unwrap().source.ends_with("/prices.csv"));
+    assert_eq!(now.accepted().config.prices, cheap.prices);
+    assert_eq!(InForce::new(dear.clone(), Some(&first.values())).config.prices, dear.prices);
+    // Without the file an own model is unknown, which is dearer.
+    assert!(InForce::new(from_env(&[]).unwrap(), Some(&first.values())).pending().is_empty());
+    let error = config("mine,1").unwrap_err().to_string();
+    assert!(error.contains("prices.csv, line 2: it has 2 cells"), "{error}");
 }
 
 #[test]

@@ -5,20 +5,19 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bursar_engine::State;
-use bursar_engine::circuit::{Circuit, CircuitId};
+use bursar_engine::circuit::CircuitId;
 use bursar_engine::command::{Act, Command, Operator};
 use bursar_engine::decide::{Done, Reply};
 use bursar_engine::error::{ErrorBody, OperatorError};
 use bursar_engine::ids::{AgentKey, BudgetId};
 use bursar_engine::policy::{CircuitPolicy, Mode, Profile};
-use bursar_engine::records::{BreakerState, BudgetState};
-use bursar_protocol::answer as words;
+use bursar_engine::records::BudgetState;
 use bursar_protocol::message::{OperatorFrame, Query};
 use serde::Serialize;
 use serde_json::json;
 
 use super::convert::plain;
-use super::protect;
+use super::{protect, said};
 use crate::gate::{self, Refusal};
 use crate::peer::Peer;
 use crate::serve::Service;
@@ -116,7 +115,7 @@ fn act_view(state: &State, act: &str, done: &Done) -> ActView {
         missing_micro_usd: done.missing.micro_usd,
         released: done.released as u64,
         context_tokens: done.context_tokens,
-        message: act_message(act, done),
+        message: said::act_message(act, done),
         resume_with: resumes(state, done),
     }
 }
@@ -133,74 +132,6 @@ fn resumes(state: &State, done: &Done) -> Vec<String> {
         of_main.max_by_key(|h| h.id).filter(|h| h.end.is_some_and(|end| !end.goes_on()))
     });
     last_holds.map(|hold| format!("claude --resume {}", hold.session)).collect()
-}
-
-/// One line that says what is now true.
-fn act_message(act: &str, done: &Done) -> String {
-    if let Some(circuit) = &done.circuit {
-        return circuit_message(circuit, done.released);
-    }
-    let Some(budget) = &done.budget else {
-        return match act {
-            "release" => format!("{} released; markers are cleared.", agents(done.released)),
-            _ => "Marked as seen.".to_owned(),
-        };
-    };
-    let id = &budget.id;
-    let used = words::grouped(budget.tokens_used());
-    let limit = words::grouped(budget.max.tokens);
-    let holders =
-        || if done.released > 0 { format!(" {} released.", agents(done.released)) } else { String::new() };
-    match act {
-        "end_task" => return format!("{id} has ended: no session draws on it any more.{}", holders()),
-        "start_task" => {
-            let limit =
-                if budget.max.tokens == 0 { "no limit".to_owned() } else { format!("{limit} tokens") };
-            return format!("{id} is {}: {used} tokens used, {limit}.", budget.status.name());
-        }
-        _ => {}
-    }
-    if act == "decline" {
-        return format!(
-            "{id} is declined: {} stopped. It stays shut until it is extended or reset.",
-            agents(done.released)
-        );
-    }
-    if done.missing.tokens > 0 || done.missing.micro_usd > 0 {
-        let more = if done.missing.tokens > 0 {
-            format!("{} tokens", words::grouped(done.missing.tokens))
-        } else {
-            words::dollars(done.missing.micro_usd)
-        };
-        return format!(
-            "{id} is still {}: {more} more let it go on ({used} of {limit} tokens used).",
-            budget.status.name()
-        );
-    }
-    let released =
-        if done.released > 0 { format!(", {} released", agents(done.released)) } else { String::new() };
-    format!("{id} is {}: {used} of {limit} tokens used{released}.", budget.status.name())
-}
-
-fn circuit_message(circuit: &Circuit, released: usize) -> String {
-    let (id, calls) = (&circuit.id, circuit.window.iterations);
-    let went_on = if released > 0 { format!(", {} released", agents(released)) } else { String::new() };
-    match circuit.state {
-        BreakerState::HalfOpen => format!(
-            "Circuit {id} is half-open{went_on}: the same call again opens it, a good other one closes it."
-        ),
-        BreakerState::Closed => {
-            format!("Circuit {id} is closed{went_on}, its loop forgotten ({calls} calls counted).")
-        }
-        BreakerState::Open => format!(
-            "Circuit {id} is declined: {} stopped. It stays open until it is acknowledged or reset.",
-            agents(released)
-        ),
-    }
-}
-
-fn agents(n: usize) -> String {
-    if n == 1 { "1 agent".to_owned() } else { format!("{n} agents") }
 }
 
 /// How long an answer waits for the disk before it leaves all the same.

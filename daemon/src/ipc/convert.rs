@@ -170,6 +170,7 @@ pub fn figures(budget: &BudgetFigures) -> Figures {
         micro_usd_used: budget.micro_usd_used,
         max_micro_usd: budget.max_micro_usd,
         by_cost: budget.by_cost,
+        estimated: budget.estimated,
     }
 }
 

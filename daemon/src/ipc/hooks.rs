@@ -100,7 +100,7 @@ async fn decide(service: &Arc<Service>, hook: &Hook, input: &HookInput<'_>) -> V
         }
     }
     if transcript.is_none()
-        && let Some(seen) = payload::usage(input, hook, host.clock().now())
+        && let Some(seen) = payload::usage(input, hook, &host.prices(), host.clock().now())
     {
         host.tell(&Command::Meet(hook.clone())).await;
         let usage = Usage { file: None, rows: vec![seen], known: Vec::new() };

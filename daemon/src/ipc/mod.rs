@@ -7,3 +7,4 @@ pub mod convert;
 pub mod hooks;
 pub mod listener;
 pub mod protect;
+pub mod said;

@@ -8,7 +8,6 @@ use bursar_protocol::message::OperatorAct;
 use bursar_protocol::secret::Secret;
 use serde_json::json;
 
-use crate::config::InForce;
 use crate::gate::Refusal;
 use crate::guard::Wrong;
 use crate::peer::Peer;
@@ -138,7 +137,7 @@ pub fn follow(service: &Service, peer: Peer, act: &Act) -> Option<String> {
         Act::AcceptConfig { policy, .. } => {
             // The same act again, under its old id, has put nothing in force.
             let is_in_force = service.host.look(|state| state.policy == **policy);
-            if is_in_force { accepted(&mut service.settings()) } else { NOTHING_WAITED.to_owned() }
+            if is_in_force { accepted(service) } else { NOTHING_WAITED.to_owned() }
         }
         Act::Extend { .. }
         | Act::Finish(_)
@@ -157,13 +156,16 @@ pub fn follow(service: &Service, peer: Peer, act: &Act) -> Option<String> {
 
 const NOTHING_WAITED: &str = "Nothing waited to be accepted.";
 
-fn accepted(settings: &mut InForce) -> String {
+fn accepted(service: &Service) -> String {
+    let mut settings = service.settings();
     let taken: Vec<String> = settings
         .pending()
         .into_iter()
         .filter_map(|s| Some(format!("{} = {}", s.name, s.pending?.value)))
         .collect();
     *settings = settings.accepted();
+    service.host.set_prices(settings.config.prices.clone());
+    drop(settings);
     match taken.as_slice() {
         [] => NOTHING_WAITED.to_owned(),
         taken => format!("In force now: {}.", taken.join(", ")),

@@ -23,12 +23,13 @@ pub(super) fn roll_up(
     put(
         tx,
         "INSERT INTO history SELECT at_ms / 3600000 * 3600000, session, agent, model, sum(input), sum(output), \
-         sum(cache_write_5m), sum(cache_write_1h), sum(cache_read), sum(micro_usd), count(*) \
+         sum(cache_write_5m), sum(cache_write_1h), sum(cache_read), sum(micro_usd), count(*), sum(estimated) \
          FROM rows WHERE session = ?1 AND at_ms < ?2 GROUP BY 1, 3, 4 \
          ON CONFLICT DO UPDATE SET input = input + excluded.input, output = output + excluded.output, \
          cache_write_5m = cache_write_5m + excluded.cache_write_5m, \
          cache_write_1h = cache_write_1h + excluded.cache_write_1h, cache_read = cache_read + excluded.cache_read, \
-         micro_usd = micro_usd + excluded.micro_usd, requests = requests + excluded.requests",
+         micro_usd = micro_usd + excluded.micro_usd, requests = requests + excluded.requests, \
+         estimated = estimated + excluded.estimated",
         range,
     )?;
     put(tx, "DELETE FROM rows WHERE session = ?1 AND at_ms < ?2", range)?;
@@ -99,7 +100,7 @@ impl Reader {
     pub fn history(&self, session: &SessionId) -> Result<Vec<Hour>, StoreError> {
         let mut statement = self.connection.prepare(
             "SELECT hour_ms, agent, model, input, output, cache_write_5m, cache_write_1h, cache_read, micro_usd, \
-             requests FROM history WHERE session = ?1 ORDER BY hour_ms, agent, model",
+             requests, estimated FROM history WHERE session = ?1 ORDER BY hour_ms, agent, model",
         )?;
         let mut rows = statement.query(params![session.as_str()])?;
         let mut hours = Vec::new();
@@ -109,7 +110,7 @@ impl Reader {
                 hour: Timestamp(r.get(0)?),
                 agent: agent.map_err(|e| StoreError::Record { table: "history", why: e.to_string() })?,
                 model: r.get(2)?,
-                totals: Totals { usage: load::usage(r, 3)?, micro_usd: r.get(8)?, requests: r.get(9)? },
+                totals: load::totals(r)?,
             });
         }
         Ok(hours)

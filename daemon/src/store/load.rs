@@ -90,13 +90,13 @@ impl Store {
     fn load_totals(&self, state: &mut State) -> Result<(), StoreError> {
         let mut statement = self.connection.prepare(
             "SELECT session, agent, model, input, output, cache_write_5m, cache_write_1h, cache_read, micro_usd, \
-             requests FROM totals",
+             requests, estimated FROM totals",
         )?;
         let mut rows = statement.query([])?;
         while let Some(r) = rows.next()? {
             let session = SessionId::new(r.get::<_, String>(0)?).map_err(|e| record("totals", &e))?;
             let agent = AgentKey::try_from(r.get::<_, String>(1)?).map_err(|e| record("totals", &e))?;
-            let totals = Totals { usage: usage(r, 3)?, micro_usd: r.get(8)?, requests: r.get(9)? };
+            let totals = totals(r)?;
             state.totals.insert((session, agent, r.get(2)?), totals);
         }
         Ok(())
@@ -116,10 +116,16 @@ pub(super) fn row(r: &rusqlite::Row<'_>) -> Result<Row, StoreError> {
         micro_usd: r.get(10)?,
         at: Timestamp(r.get(11)?),
         charged: serde_json::from_str(&charged).map_err(|e| record("rows", &e))?,
+        estimated: r.get(13)?,
     })
 }
 
-pub(super) fn usage(r: &rusqlite::Row<'_>, from: usize) -> Result<Usage, StoreError> {
+/// Totals of a model, in the order of columns of the tables of sums.
+pub(super) fn totals(r: &rusqlite::Row<'_>) -> Result<Totals, StoreError> {
+    Ok(Totals { usage: usage(r, 3)?, micro_usd: r.get(8)?, requests: r.get(9)?, estimated: r.get(10)? })
+}
+
+fn usage(r: &rusqlite::Row<'_>, from: usize) -> Result<Usage, StoreError> {
     Ok(Usage {
         input: r.get(from)?,
         output: r.get(from + 1)?,

@@ -132,7 +132,7 @@ impl Reader {
     pub fn rows(&self, message_ids: &[String]) -> Result<Vec<Row>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT message_id, request_id, session, agent, model, input, output, cache_write_5m, cache_write_1h, \
-             cache_read, micro_usd, at_ms, charged FROM rows WHERE message_id = ?1",
+             cache_read, micro_usd, at_ms, charged, estimated FROM rows WHERE message_id = ?1",
         )?;
         let mut rows = Vec::new();
         for id in message_ids {

@@ -16,7 +16,7 @@ const APPLICATION_ID: i64 = 0x4252_5352;
 const CHECKED_AT_START_BYTES: u64 = 64 * 1024 * 1024;
 
 /// One step for each version: step `n` makes version `n + 1` of version `n`.
-const STEPS: [&str; 2] = [VERSION_1, VERSION_2];
+const STEPS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
 
 const VERSION_1: &str = "
 CREATE TABLE sessions (id TEXT PRIMARY KEY, first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, ended INTEGER,
@@ -66,8 +66,18 @@ ALTER TABLE holds RENAME COLUMN budget TO blocker;
 CREATE TABLE kept (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 ";
 
+/// Which costs are estimates. Before this nothing had a cost: what was counted by then is marked.
+const VERSION_3: &str = "
+ALTER TABLE rows ADD COLUMN estimated INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE totals ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE history ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;
+UPDATE totals SET estimated = requests;
+UPDATE history SET estimated = requests;
+UPDATE budgets SET body = json_set(body, '$.used.estimated', 1) WHERE body ->> '$.used.micro_tokens' > 0;
+";
+
 /// The newest schema known here.
-pub(super) const KNOWN: i64 = 2;
+pub(super) const KNOWN: i64 = 3;
 
 /// Sets the connection up and migrates the file.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
@@ -151,6 +161,10 @@ mod tests {
     /// As the daemon of version 1 wrote them.
     const OLD_RECORDS: &str = r#"
 INSERT INTO rolled_up VALUES ('s1', 7);
+INSERT INTO totals VALUES ('s1', 'main', 'm', 1500, 500, 0, 0, 0, 0, 3);
+INSERT INTO history VALUES (0, 's1', 'main', 'm', 5, 5, 0, 0, 0, 0, 2);
+INSERT INTO rows VALUES ('m1', NULL, 's1', 'main', 'm', 1500, 500, 0, 0, 0, 0, 5,
+  '[{"budget":"session:s1","generation":0}]');
 INSERT INTO budgets VALUES ('session:s1', 'session', 's1', 0, '"none"', 'paused', '{"id":"session:s1","epoch":
   {"generation":0,"window":"none"},"base":{"tokens":2000,"micro_usd":0},"grants":{},"max":{"tokens":2000,"micro_usd":0},
   "used":{"micro_tokens":2000000000,"micro_usd":0},"alert_threshold":0.8,"alert_base":{"micro_tokens":0,"micro_usd":0},
@@ -190,6 +204,14 @@ INSERT INTO audit (record, chain) VALUES ('{"request_id":"r1","at":3,"who":"uid 
             assert!(state.budgets[&budget].status.is_shut() && !state.budgets[&budget].anybody_ends);
             assert_eq!(state.alerts[&AlertId(1)].trip, None);
             assert_eq!(state.acts.target("extend", "r1"), Some("session:s1"));
+            // Nothing had a cost then: all of it is marked.
+            let totals: Vec<_> =
+                state.totals.values().map(|t| (t.usage.input, t.requests, t.estimated)).collect();
+            assert_eq!((totals, state.budgets[&budget].used.estimated), (vec![(1_500, 3, 3)], 1));
+            let reader = store.reader().unwrap();
+            assert!(reader.rows(&["m1".to_owned()]).unwrap()[0].estimated);
+            let history = reader.history(&"s1".to_owned().try_into().unwrap()).unwrap();
+            assert_eq!((history[0].totals.requests, history[0].totals.estimated), (2, 2));
         }
         // The file as it was stays beside it.
         let kept = Connection::open(dir.path().join("bursar.db.v1")).unwrap();

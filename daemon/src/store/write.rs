@@ -87,7 +87,7 @@ fn write(tx: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
             let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = totals.usage;
             put(
                 tx,
-                "INSERT OR REPLACE INTO totals VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                "INSERT OR REPLACE INTO totals VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                 params![
                     session.as_str(),
                     agent.as_str(),
@@ -98,7 +98,8 @@ fn write(tx: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
                     int(cache_write_1h),
                     int(cache_read),
                     int(totals.micro_usd),
-                    int(totals.requests)
+                    int(totals.requests),
+                    int(totals.estimated)
                 ],
             )
         }
@@ -176,7 +177,7 @@ fn row(tx: &Transaction<'_>, r: &Row) -> Result<(), StoreError> {
     let Usage { input, output, cache_write_5m, cache_write_1h, cache_read } = r.usage;
     put(
         tx,
-        "INSERT OR REPLACE INTO rows VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        "INSERT OR REPLACE INTO rows VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         params![
             r.message_id,
             r.request_id,
@@ -190,7 +191,8 @@ fn row(tx: &Transaction<'_>, r: &Row) -> Result<(), StoreError> {
             int(cache_read),
             int(r.micro_usd),
             int(r.at.0),
-            json(&r.charged)?
+            json(&r.charged)?,
+            r.estimated
         ],
     )
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::prices::Terms;
 use bursar_engine::ids::{AgentKey, SessionId};
 use bursar_engine::row::Sighting;
 use bursar_engine::time::Timestamp;
@@ -25,6 +26,8 @@ pub enum Line {
         seen: Box<Sighting>,
         /// The ids of its tool calls.
         calls: Vec<String>,
+        /// What its price depends on beside its tokens; the sighting's cost is left at 0.
+        terms: Terms,
     },
     /// Nothing to count.
     Other,
@@ -54,7 +57,8 @@ struct Message<'a> {
     id: Option<Cow<'a, str>>,
     #[serde(borrow)]
     model: Option<Cow<'a, str>>,
-    usage: Option<RawUsage>,
+    #[serde(borrow)]
+    usage: Option<RawUsage<'a>>,
     #[serde(borrow)]
     content: Option<&'a RawValue>,
 }
@@ -68,12 +72,18 @@ struct Block<'a> {
 }
 
 #[derive(Deserialize)]
-struct RawUsage {
+struct RawUsage<'a> {
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
     cache_creation: Option<CacheCreation>,
+    #[serde(borrow)]
+    speed: Option<&'a RawValue>,
+    #[serde(borrow)]
+    inference_geo: Option<&'a RawValue>,
+    #[serde(borrow)]
+    server_tool_use: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -100,6 +110,7 @@ pub fn parse(line: &[u8], session: &SessionId, agent: &AgentKey, now: Timestamp)
     let Some(message_id) = message_key(message.id.as_deref(), raw.request_id.as_deref()) else {
         return Line::Bad;
     };
+    let terms = Terms::read(usage.speed, usage.inference_geo, usage.server_tool_use);
     let Some(usage) = usage_of(&usage) else { return Line::Bad };
     let owner = raw.request_session_id.or(raw.session_id).and_then(|id| SessionId::new(id).ok());
     let seen = Sighting {
@@ -111,8 +122,9 @@ pub fn parse(line: &[u8], session: &SessionId, agent: &AgentKey, now: Timestamp)
         usage,
         micro_usd: 0,
         at: raw.timestamp.and_then(|t| timestamp(&t)).unwrap_or(now),
+        estimated: false,
     };
-    Line::Usage { seen: Box::new(seen), calls: message.content.map(calls).unwrap_or_default() }
+    Line::Usage { seen: Box::new(seen), calls: message.content.map(calls).unwrap_or_default(), terms }
 }
 
 /// `message.id`, unique across sessions; where a transport gives none, the request's id stands for it.
@@ -125,7 +137,7 @@ fn message_key(message: Option<&str>, request: Option<&str>) -> Option<String> {
 }
 
 /// The tokens by kind. The total of what was written to the cache is the truth; its parts only divide it.
-fn usage_of(raw: &RawUsage) -> Option<Usage> {
+fn usage_of(raw: &RawUsage<'_>) -> Option<Usage> {
     let written = raw.cache_creation_input_tokens.unwrap_or(0);
     let hour =
         raw.cache_creation.as_ref().and_then(|c| c.ephemeral_1h_input_tokens).unwrap_or(0).min(written);
@@ -164,7 +176,7 @@ fn calls(content: &RawValue) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{AgentKey, Line, SessionId, Timestamp, Usage, parse};
+    use super::{AgentKey, Line, SessionId, Terms, Timestamp, Usage, parse};
 
     fn read(line: &str) -> Line {
         let session = SessionId::new("file-session").expect("a name");
@@ -189,7 +201,7 @@ mod tests {
         let line = assistant(
             r#"{"input_tokens":1,"output_tokens":2,"cache_creation_input_tokens":10,"cache_read_input_tokens":4,"cache_creation":{"ephemeral_1h_input_tokens":7,"ephemeral_5m_input_tokens":1}}"#,
         );
-        let Line::Usage { seen, calls } = read(&line) else { panic!("{line}") };
+        let Line::Usage { seen, calls, .. } = read(&line) else { panic!("{line}") };
         let whole = Usage { input: 1, output: 2, cache_write_5m: 3, cache_write_1h: 7, cache_read: 4 };
         assert_eq!(seen.usage, whole);
         assert_eq!((seen.at, seen.session.as_str()), (Timestamp(1_500), "s1"));
@@ -205,6 +217,25 @@ mod tests {
         assert_eq!(with("null"), Some((10, 0)));
         assert_eq!(with(r#"{"ephemeral_5m_input_tokens":3}"#), Some((10, 0)));
         assert_eq!(with(r#"{"ephemeral_1h_input_tokens":99}"#), Some((0, 10)));
+    }
+
+    #[test]
+    fn what_the_price_depends_on_is_read_and_wrong_types_count_as_absent() {
+        let terms = |more: &str| match read(&assistant(&format!(r#"{{"output_tokens":1,{more}}}"#))) {
+            Line::Usage { terms, .. } => terms,
+            other => panic!("{more}: {other:?}"),
+        };
+        let all = r#""speed":"fast","inference_geo":"us","server_tool_use":{"web_search_requests":3,"x":[]}"#;
+        assert_eq!(terms(all), Terms { fast: true, us: true, web_searches: 3 });
+        for none in [
+            r#""speed":"standard","inference_geo":"","server_tool_use":{"web_search_requests":0}"#,
+            r#""speed":"FAST","inference_geo":"US","server_tool_use":{}"#,
+            r#""speed":null,"inference_geo":null,"server_tool_use":null"#,
+            r#""speed":1,"inference_geo":["us"],"server_tool_use":{"web_search_requests":-1}"#,
+            r#""speed":{},"inference_geo":true,"server_tool_use":"\ud83d""#,
+        ] {
+            assert_eq!(terms(none), Terms::default(), "{none}");
+        }
     }
 
     #[test]
@@ -241,7 +272,7 @@ mod tests {
             let line = format!(
                 r#"{{"type":"assistant","message":{{"id":"m","content":{content},"usage":{{"output_tokens":9}}}},"x":{held}}}"#
             );
-            let Line::Usage { seen, calls } = read(&line) else { panic!("{held:.40}") };
+            let Line::Usage { seen, calls, .. } = read(&line) else { panic!("{held:.40}") };
             assert_eq!((seen.usage.output, calls), (9, vec!["toolu_1".to_owned()]));
         }
     }

@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::file::{Opened, ReadError, open};
 use super::parse::{Line, parse};
+use crate::prices::Prices;
 
 /// A longer line is passed over and counted (THREATS T11).
 const MAX_LINE_BYTES: usize = 8 * 1024 * 1024;
@@ -49,6 +50,7 @@ pub fn read_new(
     session: &SessionId,
     agent: &AgentKey,
     progress: Option<&FileProgress>,
+    prices: &Prices,
     now: Timestamp,
 ) -> Result<Option<Read>, ReadError> {
     let io = |source| ReadError::Io { path: path.to_owned(), source };
@@ -65,6 +67,7 @@ pub fn read_new(
     let mut step = Step {
         session,
         agent,
+        prices,
         // What stands behind the offset was written after that was read, whatever the clocks were set to meanwhile.
         written: start.map_or(Timestamp(0), |p| p.read_at)..=now,
         rows: Vec::new(),
@@ -138,6 +141,7 @@ pub fn recent_tool_use_ids(
 struct Step<'a> {
     session: &'a SessionId,
     agent: &'a AgentKey,
+    prices: &'a Prices,
     /// When the lines can have been written.
     written: RangeInclusive<Timestamp>,
     rows: Vec<Sighting>,
@@ -206,10 +210,12 @@ impl Step<'_> {
 
     fn take(&mut self, line: &[u8]) {
         match parse(line, self.session, self.agent, *self.written.end()) {
-            Line::Usage { seen, calls } => {
+            Line::Usage { seen, calls, terms } => {
                 self.calls.extend(calls);
                 let at = seen.at.min(*self.written.end()).max(*self.written.start());
-                self.add(Sighting { at, ..*seen });
+                let cost = self.prices.cost(&seen.model, seen.usage, terms, at);
+                let (micro_usd, estimated) = (cost.micro_usd, cost.estimated);
+                self.add(Sighting { at, micro_usd, estimated, ..*seen });
             }
             Line::Bad => self.bad_lines += 1,
             Line::Other => {}

@@ -48,6 +48,7 @@ pub(crate) fn request(id: &str, message: &str, tokens: u64, at: u64) -> Command 
         usage: bursar_engine::usage::Usage { output: tokens, ..bursar_engine::usage::Usage::default() },
         micro_usd: 0,
         at: Timestamp(at),
+        estimated: false,
     };
     Command::Usage(Usage { file: None, rows: vec![seen], known: Vec::new() })
 }

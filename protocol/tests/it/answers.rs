@@ -114,6 +114,7 @@ fn figures(budget_id: &str, used: u64, limit: u64, by_cost: bool) -> Figures {
         micro_usd_used: used,
         max_micro_usd: limit,
         by_cost,
+        estimated: false,
     }
 }
 
@@ -147,7 +148,7 @@ fn sentences_say_what_happened_the_figure_and_the_way_on() {
         ),
         (
             shut(&dollars, Why::Exhausted),
-            "Stopped: session api has used $5.13 of $5.00, past its hard limit. Approve with `bursar extend api +100k`.",
+            "Stopped: session api has used $5.13 of $5.00 (list price), past its hard limit. Approve with `bursar extend api '+$1'`.",
         ),
         (
             shut(&tokens, Why::Declined),
@@ -170,8 +171,12 @@ fn sentences_say_what_happened_the_figure_and_the_way_on() {
             "Paused: agent a6a552f53452c60ab has used 5 of 4 tokens. Approve with `bursar extend agent:a6a552f53452c60ab +100k`.",
         ),
         (
+            held(&Figures { estimated: true, ..dollars.clone() }),
+            "Held: session api has used ~$5.13 of $5.00 (list price). Approve with `bursar extend api '+$1'`.",
+        ),
+        (
             denied_for_the_model(&dollars),
-            "Budget: $5.13 of $5.00 used; this call is refused until a person approves more.",
+            "Budget: $5.13 of $5.00 (list price) used; this call is refused until a person approves more.",
         ),
         (
             warning_for_the_model(&tokens, false),

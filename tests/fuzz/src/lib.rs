@@ -131,7 +131,8 @@ pub fn marker(data: &[u8]) {
 /// A line of a transcript: what is counted is what a request can have used, under names that can be kept.
 pub fn transcript_line(data: &[u8]) {
     let session = SessionId::new("s1").expect("a name");
-    let Line::Usage { seen, calls } = transcript::parse(data, &session, &AgentKey::Main, Timestamp(7)) else {
+    let Line::Usage { seen, calls, .. } = transcript::parse(data, &session, &AgentKey::Main, Timestamp(7))
+    else {
         return;
     };
     assert!(seen.usage.is_plausible());

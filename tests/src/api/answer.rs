@@ -62,7 +62,7 @@ impl Answer<'_> {
         events.send(&json!({
             "type": "message_delta",
             "delta": { "stop_reason": self.turn.stop_reason(), "stop_sequence": null },
-            "usage": self.turn.usage.to_json(self.turn.usage.output),
+            "usage": self.turn.usage_json(self.turn.usage.output),
         }))?;
         events.send(&json!({ "type": "message_stop" }))?;
         events.finish()
@@ -99,7 +99,7 @@ impl Answer<'_> {
             "content": [],
             "stop_reason": null,
             "stop_sequence": null,
-            "usage": self.turn.usage.to_json(output),
+            "usage": self.turn.usage_json(output),
         })
     }
 

@@ -134,13 +134,16 @@ pub struct Turn {
     pub(crate) blocks: Vec<Block>,
     pub(crate) usage: Usage,
     pub(crate) gate: Option<Gate>,
+    /// Further fields of its usage.
+    pub(crate) more_usage: Vec<(String, Value)>,
 }
 
 impl Turn {
     /// An answer of words.
     #[must_use]
     pub fn says(text: &str, usage: Usage) -> Self {
-        Self { blocks: vec![Block::Text(text.to_owned())], usage, gate: None }
+        let blocks = vec![Block::Text(text.to_owned())];
+        Self { blocks, usage, gate: None, more_usage: Vec::new() }
     }
 
     /// An answer that calls a tool.
@@ -195,6 +198,22 @@ impl Turn {
             input[key] = value;
         }
         self
+    }
+
+    /// The same answer with one more field in its usage: `speed`, `server_tool_use`, …
+    #[must_use]
+    pub fn with_usage(mut self, key: &str, value: Value) -> Self {
+        self.more_usage.push((key.to_owned(), value));
+        self
+    }
+
+    /// Its usage as the Messages API writes it, with `output` tokens so far.
+    pub(crate) fn usage_json(&self, output: u64) -> Value {
+        let mut usage = self.usage.to_json(output);
+        for (key, value) in &self.more_usage {
+            usage[key] = value.clone();
+        }
+        usage
     }
 
     /// The same answer, given only once `gate` is open.

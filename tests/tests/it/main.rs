@@ -5,6 +5,7 @@ mod away;
 mod circuits;
 mod commands;
 mod common;
+mod cost;
 mod counting;
 mod demo;
 mod fail_closed;

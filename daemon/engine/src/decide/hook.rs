@@ -115,6 +115,8 @@ pub(super) fn alert(id: AlertId, budget: &Budget, alert_type: AlertType, now: Ti
         acknowledged: false,
         agent: budget.agent.clone(),
         trip: None,
+        model: None,
+        estimated: budget.used.estimated > 0,
     }
 }
 

@@ -239,19 +239,24 @@ fn finish(
     let context = state.policy.weights.weigh(anew).div_ceil(crate::usage::MICRO);
     let missing = budget.missing(&state.policy);
     let need = percent_of(budget.base.tokens, 5).max(context.saturating_add(FINISH_UP_TOKENS));
+    let dollars = percent_of(budget.base.micro_usd, 5).max(at_its_average(budget, need)).max(1);
     let added = Limit {
         tokens: if budget.max.tokens == 0 { 0 } else { missing.tokens.saturating_add(need) },
-        micro_usd: if budget.max.micro_usd == 0 {
-            0
-        } else {
-            missing.micro_usd.saturating_add(percent_of(budget.base.micro_usd, 5).max(1))
-        },
+        micro_usd: if budget.max.micro_usd == 0 { 0 } else { missing.micro_usd.saturating_add(dollars) },
     };
     let mut budget = budget.clone();
     let grant = Grant { tokens: added.tokens, micro_usd: added.micro_usd, finish_up: true, at: now };
     budget.grant(&operator.request_id, grant, &state.policy);
     let said = operator.say.as_deref();
     Ok(changed(state, budget, Ending { end: HoldEnd::FinishUp, said }, added, now))
+}
+
+/// What so many tokens cost as those did that the budget has counted, in micro-dollars; 0 where it has counted none.
+fn at_its_average(budget: &Budget, tokens: u64) -> u64 {
+    let micro_tokens = u128::from(tokens) * u128::from(crate::usage::MICRO);
+    let cost = micro_tokens.saturating_mul(u128::from(budget.used.micro_usd));
+    let cost = cost.checked_div(u128::from(budget.used.micro_tokens)).unwrap_or(0);
+    u64::try_from(cost).unwrap_or(u64::MAX)
 }
 
 fn set(

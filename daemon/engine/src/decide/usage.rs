@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::State;
-use crate::alert::AlertType;
+use crate::alert::{Alert, AlertType, MAX_UNKNOWN_MODEL_ALERTS};
 use crate::budget::{Budget, Counted, Crossing};
 use crate::command::Usage as Command;
 use crate::decide::holds::{Changed, reconsider};
@@ -41,6 +41,7 @@ struct Books<'a> {
     totals: BTreeMap<(SessionId, AgentKey, String), Totals>,
     rows: BTreeMap<String, Row>,
     order: Vec<String>,
+    unknown: BTreeMap<String, SessionId>,
 }
 
 impl<'a> Books<'a> {
@@ -55,6 +56,7 @@ impl<'a> Books<'a> {
             totals: BTreeMap::new(),
             rows: BTreeMap::new(),
             order: Vec::new(),
+            unknown: BTreeMap::new(),
         }
     }
 
@@ -85,13 +87,17 @@ impl<'a> Books<'a> {
             // Rows dated before a budget began are history to it (3.2).
             let Some(budget) = self.budget(&id).filter(|b| seen.at >= b.started_at) else { continue };
             charged.push(Charge { generation: budget.epoch.generation, budget: id.clone() });
-            let plus = self.counted(seen.usage, seen.micro_usd);
+            let plus = self.counted(seen.usage, seen.micro_usd, seen.estimated);
             self.change(&id, Counted::default(), plus);
+        }
+        if seen.estimated && !charged.is_empty() {
+            self.note_unknown(seen);
         }
         let totals = self.totals_of(&seen.session, &seen.agent, &seen.model);
         totals.usage = totals.usage.plus(seen.usage);
         totals.micro_usd = totals.micro_usd.saturating_add(seen.micro_usd);
         totals.requests = totals.requests.saturating_add(1);
+        totals.estimated = totals.estimated.saturating_add(seen.estimated.into());
         self.note_context(seen);
         self.put(Row {
             message_id,
@@ -103,6 +109,7 @@ impl<'a> Books<'a> {
             micro_usd: seen.micro_usd,
             at: seen.at,
             charged,
+            estimated: seen.estimated,
         });
     }
 
@@ -113,16 +120,21 @@ impl<'a> Books<'a> {
         if same || seen.usage.output < old.usage.output || is_blank_copy(&old, seen) {
             return;
         }
+        if seen.estimated && !old.charged.is_empty() {
+            self.note_unknown(seen);
+        }
         let before = self.totals_of(&old.session, &old.agent, &old.model);
         before.usage = before.usage.minus(old.usage);
         before.micro_usd = before.micro_usd.saturating_sub(old.micro_usd);
         before.requests = before.requests.saturating_sub(1);
+        before.estimated = before.estimated.saturating_sub(old.estimated.into());
         let after = self.totals_of(&old.session, &old.agent, &seen.model);
         after.usage = after.usage.plus(seen.usage);
         after.micro_usd = after.micro_usd.saturating_add(seen.micro_usd);
         after.requests = after.requests.saturating_add(1);
-        let (minus, plus) =
-            (self.counted(old.usage, old.micro_usd), self.counted(seen.usage, seen.micro_usd));
+        after.estimated = after.estimated.saturating_add(seen.estimated.into());
+        let minus = self.counted(old.usage, old.micro_usd, old.estimated);
+        let plus = self.counted(seen.usage, seen.micro_usd, seen.estimated);
         for charge in &old.charged {
             let current =
                 self.budget(&charge.budget).is_some_and(|b| b.epoch.generation == charge.generation);
@@ -134,6 +146,7 @@ impl<'a> Books<'a> {
         let mut row = old;
         row.request_id = row.request_id.or_else(|| seen.request_id.clone());
         (row.model, row.usage, row.micro_usd) = (seen.model.clone(), seen.usage, seen.micro_usd);
+        row.estimated = seen.estimated;
         self.put(row);
     }
 
@@ -178,8 +191,21 @@ impl<'a> Books<'a> {
         sums.1 = sums.1.plus(plus);
     }
 
-    fn counted(&self, usage: Usage, micro_usd: u64) -> Counted {
-        Counted { micro_tokens: self.state.policy.weights.weigh(usage), micro_usd }
+    fn counted(&self, usage: Usage, micro_usd: u64, estimated: bool) -> Counted {
+        let micro_tokens = self.state.policy.weights.weigh(usage);
+        Counted { micro_tokens, micro_usd, estimated: estimated.into() }
+    }
+
+    /// A model without a price is told of once, as long as the alert is remembered.
+    fn note_unknown(&mut self, seen: &Sighting) {
+        let told = self.state.alerts.values().filter_map(|a| a.model.as_ref());
+        let mut all = told.chain(self.unknown.keys());
+        if !all.any(|m| *m == seen.model)
+            && self.state.alerts.values().filter(|a| a.model.is_some()).count() + self.unknown.len()
+                < MAX_UNKNOWN_MODEL_ALERTS
+        {
+            self.unknown.insert(seen.model.clone(), seen.session.clone());
+        }
     }
 
     fn totals_of(&mut self, session: &SessionId, agent: &AgentKey, model: &str) -> &mut Totals {
@@ -232,6 +258,13 @@ impl<'a> Books<'a> {
             }
             self.budgets.insert(id, budget);
         }
+        for (model, session) in std::mem::take(&mut self.unknown) {
+            let number = AlertId(self.state.next_alert + alerts.len() as u64);
+            let (about, kind) = (BudgetId::Session(session), AlertType::UnknownModel);
+            let agent = self.budget(&about).map_or_else(|| "main".to_owned(), |b| b.agent.clone());
+            let told = Alert::without_figures(number, about, kind, agent, self.now);
+            alerts.push(Event::Alert(Alert { model: Some(model), ..told }));
+        }
         let released = self.released();
         let mut events: Vec<Event> = self.sessions.into_values().map(Event::Session).collect();
         events.extend(self.agents.into_values().map(Event::Agent));
@@ -275,7 +308,7 @@ fn is_the_owners(old: &Row, from: &Command) -> bool {
     }
 }
 
-/// Whether no kind of token falls.
+/// Whether neither a kind of token nor the cost falls.
 fn adds(old: &Row, seen: &Sighting) -> bool {
-    old.usage.minus(seen.usage) == Usage::default()
+    old.usage.minus(seen.usage) == Usage::default() && seen.micro_usd >= old.micro_usd
 }

@@ -50,6 +50,8 @@ fn an_alert_tells_what_stood_when_it_was_raised() {
         acknowledged: false,
         agent: "main".to_owned(),
         trip: None,
+        model: None,
+        estimated: false,
     };
     assert_eq!(alert, expected);
     world.spend(150);

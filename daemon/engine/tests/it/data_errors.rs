@@ -69,7 +69,7 @@ fn every_refused_act_has_its_word_its_status_and_its_object() {
     let budget = || bid("task:t1");
     let of_budget = || json!({ "budget_id": "task:t1" });
     let none = || json!({});
-    let rows: [(OperatorError, &str, u16, Value, &str); 8] = [
+    let rows: [(OperatorError, &str, u16, Value, &str); 9] = [
         (OperatorError::NotFound("budget task:t1".to_owned()), "not_found", 404, none(), "task:t1"),
         (OperatorError::NobodyWaits, "nobody_waits", 409, none(), "nobody waits"),
         (
@@ -93,6 +93,13 @@ fn every_refused_act_has_its_word_its_status_and_its_object() {
             400,
             of_budget(),
             "at most 1000000 tokens to task:t1",
+        ),
+        (
+            OperatorError::TooMuch { budget: budget(), max: 100_250_000, unit: "micro-dollars" },
+            "invalid",
+            400,
+            of_budget(),
+            "at most $100.25 to task:t1",
         ),
         (OperatorError::AlreadyFinishing(budget()), "conflict", 409, of_budget(), "already granted"),
         (OperatorError::Refused("Refused: locked.".to_owned()), "forbidden", 403, none(), "Refused: locked."),

@@ -15,7 +15,7 @@ use crate::support::{START, bid};
 
 fn budget(max: Limit, tokens: u64, micro_usd: u64) -> Budget {
     let mut budget = Budget::new(bid("session:s1"), max, &Policy::default(), "main".to_owned(), START);
-    budget.used = Counted { micro_tokens: tokens * 1_000_000, micro_usd };
+    budget.used = Counted { micro_tokens: tokens * 1_000_000, micro_usd, estimated: 0 };
     budget
 }
 
@@ -65,6 +65,7 @@ fn a_budgets_record_has_every_field() {
         "started_at": "2026-11-24T16:00:00.000Z", "last_updated": "2026-11-24T16:00:01.500Z",
         "agent": "main", "task_description": "implement",
         "utilization": 0.9, "remaining": 100, "unit": "tokens, cache reads free",
+        "cost_estimated": false,
     });
     let state = BudgetState::of(&budget, &Policy::default().weights.unit());
     assert_eq!(to_value(state).unwrap(), expected);
@@ -128,6 +129,7 @@ fn an_alert_is_written_for_each_type() {
         (AlertType::CircuitTripped, "circuit_tripped"),
         (AlertType::TooManyUnattended, "too_many_unattended"),
         (AlertType::PassphraseReset, "passphrase_reset"),
+        (AlertType::UnknownModel, "unknown_model"),
     ] {
         let alert = BudgetAlert {
             alert_id: "7".to_owned(),
@@ -184,7 +186,7 @@ prop_compose! {
             max_tokens: amounts.0, tokens_used: amounts.1, max_micro_usd: amounts.2, micro_usd_used: amounts.3,
             alert_threshold: shares.0, status,
             started_at: texts.0, last_updated: texts.1, agent: texts.2, task_description: texts.3,
-            utilization: shares.1, remaining: amounts.4, unit: texts.4,
+            utilization: shares.1, remaining: amounts.4, unit: texts.4, cost_estimated: amounts.0 % 2 == 0,
         }
     }
 }
@@ -258,7 +260,7 @@ proptest! {
         status in any_status(),
     ) {
         let mut budget = budget(Limit { tokens: limit.0, micro_usd: limit.1 }, 0, 0);
-        budget.used = Counted { micro_tokens: used.0, micro_usd: used.1 };
+        budget.used = Counted { micro_tokens: used.0, micro_usd: used.1, estimated: used.0 % 3 };
         budget.status = status;
         round_trips(&BudgetState::of(&budget, "tokens"))?;
         round_trips(&budget)?;

@@ -8,6 +8,7 @@ mod alerts;
 mod circuits;
 mod circuits_open;
 mod circuits_properties;
+mod costs;
 mod counting;
 mod data_errors;
 mod data_ids;

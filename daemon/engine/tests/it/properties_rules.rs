@@ -156,6 +156,7 @@ fn raised(events: &[Event]) -> Vec<(String, &'static str)> {
                 AlertType::CircuitTripped => "circuit_tripped",
                 AlertType::TooManyUnattended => "too_many_unattended",
                 AlertType::PassphraseReset => "passphrase_reset",
+                AlertType::UnknownModel => "unknown_model",
             },
         )),
         _ => None,

@@ -220,6 +220,7 @@ pub(crate) fn row(message_id: &str, tokens: u64) -> Sighting {
         usage: Usage { input: tokens, ..Usage::default() },
         micro_usd: 0,
         at: START,
+        estimated: false,
     }
 }
 

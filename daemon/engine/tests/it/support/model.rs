@@ -115,7 +115,8 @@ impl Model {
         let blank = seen.usage == Usage::default();
         if let Some(line) = self.lines.get_mut(&message) {
             // A payload is not the session's own transcript: it can only add.
-            if seen.message_id.is_none() && line.usage.minus(seen.usage) != Usage::default() {
+            let falls = line.usage.minus(seen.usage) != Usage::default() || seen.micro_usd < line.micro_usd;
+            if seen.message_id.is_none() && falls {
                 return;
             }
             let repeats = line.usage == seen.usage && line.model == seen.model;
