@@ -26,6 +26,7 @@ use crate::detach::{self, DetachError};
 use crate::folder::{FolderError, private_folder};
 use crate::guard::Guard;
 use crate::host::Host;
+use crate::http::Http;
 use crate::ipc::listener::{self, ListenError};
 use crate::manager::{Manager, ManagerError};
 use crate::markers::{self, Markers};
@@ -33,6 +34,7 @@ use crate::serve::{QUERIES_AT_ONCE, Service, VerdictLog};
 use crate::spool;
 use crate::store::{Store, StoreError, Writer};
 use crate::tailer::Tailer;
+use crate::telemetry::Telemetry;
 use crate::{guardrails, handover, journal, keeper};
 
 /// How long held hooks may take to come back after a restart: the client tries for 30 s.
@@ -173,6 +175,8 @@ async fn serve(paths: Paths, config: Config, mut manager: Manager) -> Result<(),
 
     let cancel = CancellationToken::new();
     let tasks = TaskTracker::new();
+    let telemetry = Arc::new(Telemetry::counted_by(Arc::clone(&host)));
+    let http = Http::open(in_force.config.port, &paths.state, Arc::clone(&telemetry), clock);
     let service = Arc::new(Service {
         host: Arc::clone(&host),
         tailer: Arc::clone(&tailer),
@@ -182,11 +186,14 @@ async fn serve(paths: Paths, config: Config, mut manager: Manager) -> Result<(),
         queries: tokio::sync::Semaphore::new(QUERIES_AT_ONCE),
         since: clock.now().to_string(),
         verdicts: VerdictLog::default(),
+        telemetry: Arc::clone(&telemetry),
+        http: http.standing(),
     });
     let (bound, socket_file) = listener::open(manager.socket.take(), &paths.socket)?;
     let ready = Ready::write(paths.ready(), manager.keeps_us).map_err(io("cannot write the ready file"))?;
     tracing::info!(socket = %paths.socket.display(), "serving");
     let accepting = tokio::spawn(listener::serve(bound, Arc::clone(&service), tasks.clone(), cancel.clone()));
+    let http = tokio::spawn(http.run(tasks.clone(), cancel.clone()));
     let sweeping = tokio::spawn(tailer.run());
     let ticking = tokio::spawn(tick(Arc::clone(&host)));
     let spooling = tokio::spawn(take_spool(Arc::clone(&host), paths.spool()));
@@ -205,8 +212,9 @@ async fn serve(paths: Paths, config: Config, mut manager: Manager) -> Result<(),
     tracing::info!("ending");
     manager.tell("STOPPING=1");
     drop(ready);
+    telemetry.end();
     cancel.cancel();
-    for task in [accepting, sweeping, ticking, spooling, tidying, watching] {
+    for task in [accepting, http, sweeping, ticking, spooling, tidying, watching] {
         task.abort();
     }
     tasks.close();

@@ -13,8 +13,7 @@ use bursar_engine::command::Command;
 use bursar_engine::decide::{Reply, decide, released};
 use bursar_engine::event::OperatorRecord;
 use bursar_engine::hold::Hold;
-use bursar_engine::ids::{AgentKey, HoldId, SessionId};
-use bursar_engine::row::FileProgress;
+use bursar_engine::ids::{HoldId, SessionId};
 use bursar_engine::session::Session;
 use bursar_engine::table::Cell;
 use bursar_engine::time::Timestamp;
@@ -24,13 +23,12 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::clock::{Clock, since_boot_ms};
 use crate::markers::{self, Markers};
-use crate::near;
 use crate::prices::Prices;
 use crate::process;
 use crate::store::{Batch, Reader, StoreError, Writer};
 
 /// How long a hook's verdict waits for the disk: its client gives up after 250 ms (HOOK 4).
-const HOOK_PATIENCE: Duration = Duration::from_millis(120);
+pub(crate) const HOOK_PATIENCE: Duration = Duration::from_millis(120);
 
 /// How long after a session's end its client's process is still taken for one.
 const ENDED_LATELY_MS: u64 = 86_400_000;
@@ -75,7 +73,7 @@ pub struct Host {
     clock: Clock,
     prices: Mutex<Arc<Prices>>,
     writer: Writer,
-    reader: Mutex<Reader>,
+    pub(crate) reader: Mutex<Reader>,
     markers: Markers,
     waiters: Mutex<HashMap<HoldId, oneshot::Sender<Verdict>>>,
     /// A hold began: the next deadline may be nearer.
@@ -150,7 +148,7 @@ impl Host {
         self.submit_within(command, None).await
     }
 
-    async fn submit_within(
+    pub(crate) async fn submit_within(
         &self,
         command: &Command,
         patience: Option<Duration>,
@@ -235,6 +233,9 @@ impl Host {
                 | Event::Totals { .. }
                 | Event::File(_)
                 | Event::Runs(_)
+                | Event::Joined { .. }
+                | Event::Awaited(_)
+                | Event::NotAwaited { .. }
                 | Event::Alert(_)
                 | Event::AlertAcknowledged { .. }
                 | Event::Operator(_)
@@ -320,33 +321,6 @@ impl Host {
     /// [`StoreError`].
     pub fn acts(&self, limit: u32) -> Result<Vec<OperatorRecord>, StoreError> {
         tokio::task::block_in_place(|| self.reader.lock().unwrap_or_else(PoisonError::into_inner).acts(limit))
-    }
-
-    /// How far a file has been read.
-    pub fn progress(&self, path: &str) -> Option<FileProgress> {
-        self.look(|state| state.files.get(path).cloned())
-    }
-
-    /// Counts what a sensor read; rows that the state has forgotten come from the store.
-    ///
-    /// # Errors
-    /// [`HostError`] where a pause that it set off could not be written.
-    pub async fn count(&self, mut usage: bursar_engine::command::Usage) -> Result<(), HostError> {
-        let ids = usage.rows.iter().filter_map(|r| r.message_id.as_deref());
-        let forgotten = self.look(|state| state.forgotten(ids));
-        if !forgotten.is_empty() {
-            usage.known = tokio::task::block_in_place(|| {
-                self.reader.lock().unwrap_or_else(PoisonError::into_inner).rows(&forgotten)
-            })
-            .map_err(Arc::new)?;
-        }
-        self.submit_within(&Command::Usage(usage), Some(HOOK_PATIENCE)).await.1
-    }
-
-    /// Whether the answer that comes next could reach a limit: then the batch waits for its own message (4.1).
-    pub fn is_near(&self, session: &SessionId, agent: &AgentKey) -> bool {
-        let (prices, now) = (self.prices(), self.clock.now());
-        self.look(|state| near::is_near(state, &prices, session, agent, now))
     }
 
     /// The processes of the clients that are served.

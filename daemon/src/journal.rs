@@ -39,6 +39,9 @@ fn note(service: &Service, event: &Event) {
         | Event::Totals { .. }
         | Event::File(_)
         | Event::Runs(_)
+        | Event::Joined { .. }
+        | Event::Awaited(_)
+        | Event::NotAwaited { .. }
         | Event::AlertAcknowledged { .. }
         | Event::RolledUp { .. }
         | Event::Forgotten(_)

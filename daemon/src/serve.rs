@@ -8,7 +8,9 @@ use bursar_protocol::paths::Paths;
 use crate::config::InForce;
 use crate::guard::Guard;
 use crate::host::Host;
+use crate::http::Standing;
 use crate::tailer::Tailer;
+use crate::telemetry::Telemetry;
 use crate::view::VerdictView;
 
 /// How many views are made at once.
@@ -36,6 +38,10 @@ pub struct Service {
     pub since: String,
     /// The last verdicts.
     pub verdicts: VerdictLog,
+    /// What clients tell of their requests themselves.
+    pub telemetry: Arc<Telemetry>,
+    /// Whether HTTP is served.
+    pub http: Arc<Standing>,
 }
 
 impl Service {

@@ -3,8 +3,12 @@
 
 use bursar_engine::ratio::Ratio;
 use bursar_engine::records::{BudgetAlert, BudgetState, CircuitState};
-use bursar_engine::run::Begins;
 use serde::{Deserialize, Serialize};
+
+mod ledger;
+pub use ledger::{LedgerView, RowView, RunView, SensorView, SourcesView};
+
+use crate::telemetry::TelemetryView;
 
 /// Tokens by kind, named as the API names them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,36 +116,6 @@ pub struct SessionView {
     pub sources: SourcesView,
     /// Its runs: one process of the client each.
     pub runs: Vec<RunView>,
-}
-
-/// Tokens by the sensor that told of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourcesView {
-    /// Lines of transcripts (and usage in hooks' payloads).
-    pub transcript: UsageView,
-    /// What the client said at the end of its runs, beside its lines: compactions, titles and the like.
-    pub settlement: UsageView,
-}
-
-/// One process of the client on a session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunView {
-    /// Its number, from 1.
-    pub number: u32,
-    /// `startup`, `resume`, `fork` or `clear`.
-    pub begins: Begins,
-    /// When it began, RFC 3339 in UTC.
-    pub began_at: String,
-    /// When it ended, RFC 3339 in UTC.
-    pub ended_at: Option<String>,
-    /// Its client said what it spent, and that stands beside its lines.
-    pub settled: bool,
-    /// Another process was on the session at the same time.
-    pub overlaps: bool,
-    /// What its lines showed.
-    pub counted: UsageView,
-    /// What only its client's own total showed.
-    pub background: UsageView,
 }
 
 /// Somebody who waits, or waited, for a human.
@@ -274,6 +248,9 @@ pub struct StatusView {
     pub degraded: Vec<String>,
     /// The circuit breaker, in a sentence.
     pub circuits: String,
+    /// What clients tell of their requests themselves.
+    #[serde(default)]
+    pub telemetry: TelemetryView,
     /// Every setting and where it comes from.
     pub settings: Vec<SettingView>,
 }

@@ -10,15 +10,18 @@ use bursar_engine::event::OperatorRecord;
 use bursar_engine::hold::{Hold, HoldEnd};
 use bursar_engine::ids::{AgentKey, BudgetId, SessionId};
 use bursar_engine::policy::OnPause;
-use bursar_engine::ratio::Ratio;
 use bursar_engine::records::{BreakerState, BudgetAlert, BudgetState, CircuitState};
-use bursar_engine::run::{Run, Runs};
 use bursar_engine::session::Session;
 use bursar_engine::time::Timestamp;
 use bursar_engine::usage::{Totals, Usage};
 use bursar_protocol::answer::{self, Figures};
 
-use crate::view::{AgentView, AuditView, HoldView, ModelView, RunView, SessionView, SourcesView, UsageView};
+use crate::view::{AgentView, AuditView, HoldView, ModelView, SessionView, UsageView};
+
+pub mod ledger;
+
+/// How many events are missing in the streams of telemetry, by session.
+pub type Gaps = BTreeMap<SessionId, u64>;
 
 /// A budget.
 pub fn budget(state: &State, budget: &Budget) -> BudgetState {
@@ -84,15 +87,16 @@ fn add(sum: &mut Totals, totals: &Totals) {
 }
 
 /// What a view of a session needs and that is kept by file and by hold: gathered once for all.
-#[derive(Default)]
 struct Around<'a> {
     held: BTreeSet<&'a SessionId>,
     bad_lines: BTreeMap<&'a SessionId, u64>,
+    gaps: &'a Gaps,
 }
 
 impl<'a> Around<'a> {
-    fn of(state: &'a State) -> Self {
-        let mut around = Self { held: state.waiting().map(|h| &h.session).collect(), ..Self::default() };
+    fn of(state: &'a State, gaps: &'a Gaps) -> Self {
+        let held = state.waiting().map(|h| &h.session).collect();
+        let mut around = Self { held, bad_lines: BTreeMap::new(), gaps };
         for file in state.files.values().filter(|f| f.bad_lines > 0) {
             *around.bad_lines.entry(&file.session).or_default() += file.bad_lines;
         }
@@ -101,8 +105,8 @@ impl<'a> Around<'a> {
 }
 
 /// One session.
-pub fn session(state: &State, session: &Session) -> SessionView {
-    one_session(state, session, &Around::of(state))
+pub fn session(state: &State, session: &Session, gaps: &Gaps) -> SessionView {
+    one_session(state, session, &Around::of(state, gaps))
 }
 
 fn one_session(state: &State, session: &Session, around: &Around<'_>) -> SessionView {
@@ -130,7 +134,8 @@ fn one_session(state: &State, session: &Session, around: &Around<'_>) -> Session
     let held = around.held.contains(&session.id);
     let own = state.budgets.get(&BudgetId::Session(state.purse(&session.id).clone()));
     let runs = state.runs.get(&session.id);
-    let beside = runs.map(beside_lines).unwrap_or_default();
+    let gap = around.gaps.get(&session.id).copied().unwrap_or(0);
+    let bad_lines = around.bad_lines.get(&session.id).copied().unwrap_or(0);
     SessionView {
         session_id: session.id.to_string(),
         project: session.project.clone(),
@@ -153,47 +158,22 @@ fn one_session(state: &State, session: &Session, around: &Around<'_>) -> Session
         budget_ids: above.iter().map(ToString::to_string).collect(),
         budget: own.map(|b| budget(state, b)),
         transcript: session.transcript.clone(),
-        bad_lines: around.bad_lines.get(&session.id).copied().unwrap_or(0),
+        bad_lines,
         cost_micro_usd: all.totals.micro_usd,
         cost_estimated: all.totals.estimated > 0,
         draws_on: session.draws_on.as_ref().map(ToString::to_string),
         follows: session.follows.as_ref().map(ToString::to_string),
-        lower_bound: around.bad_lines.contains_key(&session.id) || runs.is_none_or(Runs::is_lower_bound),
-        coverage: runs.and_then(Runs::coverage).map(|(accounted, said)| share(accounted, said)),
-        sources: SourcesView { transcript: usage(all.totals.usage.minus(beside)), settlement: usage(beside) },
-        runs: runs.map(|r| r.runs.iter().map(run).collect()).unwrap_or_default(),
-    }
-}
-
-fn share(part: u64, whole: u64) -> Ratio {
-    let millionths = u128::from(part) * 1_000_000 / u128::from(whole.max(1));
-    Ratio(u32::try_from(millionths).unwrap_or(u32::MAX))
-}
-
-/// What a session's clients spent beside their lines.
-fn beside_lines(runs: &Runs) -> Usage {
-    let rows = runs.runs.iter().flat_map(|run| run.background.values());
-    rows.fold(Usage::default(), |sum, row| sum.plus(row.usage))
-}
-
-fn run(run: &Run) -> RunView {
-    let sum = |all: &mut dyn Iterator<Item = Usage>| all.fold(Usage::default(), Usage::plus);
-    RunView {
-        number: run.number,
-        begins: run.begins,
-        began_at: run.began.to_string(),
-        ended_at: run.ended.map(|t| t.to_string()),
-        settled: !run.is_unsettled() && run.says().is_some(),
-        overlaps: run.overlaps,
-        counted: usage(sum(&mut run.counted.values().map(|s| s.usage))),
-        background: usage(sum(&mut run.background.values().map(|r| r.usage))),
+        lower_bound: !ledger::missing(runs, bad_lines, gap).is_empty(),
+        coverage: ledger::coverage(runs),
+        sources: runs.map(ledger::sources).unwrap_or_default(),
+        runs: runs.map(|r| r.runs.iter().map(ledger::run).collect()).unwrap_or_default(),
     }
 }
 
 /// Sessions, those that wait first, then live ones, then by the last hook.
-pub fn sessions(state: &State, all: bool) -> Vec<SessionView> {
+pub fn sessions(state: &State, all: bool, gaps: &Gaps) -> Vec<SessionView> {
     let wanted = state.sessions.values().filter(|s| all || s.ended.is_none());
-    let around = Around::of(state);
+    let around = Around::of(state, gaps);
     let mut views: Vec<SessionView> = wanted.map(|s| one_session(state, s, &around)).collect();
     let rank = |v: &SessionView| match v.state.as_str() {
         "held" => 0,

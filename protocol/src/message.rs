@@ -276,6 +276,13 @@ pub enum Query {
         /// How many at most.
         limit: u32,
     },
+    /// A session's rows: where each number comes from, and what is missing.
+    Ledger {
+        /// The session's id, or a prefix of it that is unique.
+        id: String,
+        /// How many rows at most, the newest.
+        limit: u32,
+    },
 }
 
 /// What the daemon says.

@@ -216,6 +216,7 @@ fn queries() -> Cases<Query> {
         ("circuit", Query::Circuit { id: "agent:a1".to_owned() }),
         ("config", Query::Config),
         ("audit", Query::Audit { limit: 20 }),
+        ("ledger", Query::Ledger { id: "0b1c".to_owned(), limit: 1_000 }),
     ]
 }
 

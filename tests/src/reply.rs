@@ -65,6 +65,29 @@ pub struct Status {
     pub failed_open: u64,
     /// Batches whose message did not stand in the transcript in time.
     pub transcript_late: u64,
+    /// What is wrong.
+    pub degraded: Vec<String>,
+    /// What clients tell of their requests themselves.
+    pub telemetry: Telemetry,
+}
+
+/// How telemetry stands.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Telemetry {
+    /// Where it is taken.
+    pub address: Option<String>,
+    /// Events received.
+    pub events: u64,
+    /// Requests among them.
+    pub requests: u64,
+    /// Requests that could not be used.
+    pub malformed: u64,
+    /// Batches that could not be used.
+    pub refused: u64,
+    /// Events that did not arrive.
+    pub missing: u64,
+    /// All that in a sentence.
+    pub says: String,
 }
 
 /// `bursar audit`.

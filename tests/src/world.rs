@@ -112,6 +112,8 @@ impl World {
             ("CLAUDE_CODE_TMPDIR", self.temporary().into_os_string()),
             ("LANG", "C.UTF-8".into()),
             ("SHELL", "/bin/sh".into()),
+            // Two worlds at once would both want the usual port.
+            ("BURSAR_PORT", "0".into()),
         ]
         .map(|(key, value)| (key.into(), value))
         .into()

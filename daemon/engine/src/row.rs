@@ -15,6 +15,9 @@ pub const MAX_ROWS_PER_COMMAND: usize = 256;
 /// that what is forgotten here is always written there.
 pub const RECENT_ROWS: usize = 32_768;
 
+/// How the keys of requests begin that a hook's payload told of.
+pub const PAYLOAD: &str = "payload:";
+
 /// A request as a sensor saw it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {
@@ -216,15 +219,15 @@ impl Recent {
         if let Some(request) = &row.request_id {
             self.requests.insert(request.clone(), key.clone());
         }
-        match self.rows.insert(key.clone(), row) {
-            Some(old) => self.forget_request(&old),
-            None => {
-                self.order.push_back(key);
-                if self.order.len() > RECENT_ROWS {
-                    let oldest = self.order.pop_front().and_then(|oldest| self.rows.remove(&oldest));
-                    oldest.iter().for_each(|old| self.forget_request(old));
-                }
-            }
+        if let Some(old) = self.rows.insert(key.clone(), row) {
+            self.forget_request(&old);
+            return;
+        }
+        self.order.push_back(key);
+        if self.order.len() > RECENT_ROWS
+            && let Some(oldest) = self.order.pop_front().and_then(|oldest| self.rows.remove(&oldest))
+        {
+            self.forget_request(&oldest);
         }
     }
 

@@ -179,12 +179,19 @@ pub struct Sensed {
     pub reported_only: Tally,
 }
 
+impl Tally {
+    fn plus(self, other: Self) -> Self {
+        Self { rows: self.rows.saturating_add(other.rows), usage: self.usage.plus(other.usage) }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self { rows: self.rows.saturating_sub(other.rows), usage: self.usage.minus(other.usage) }
+    }
+}
+
 impl Sensed {
-    fn count(&mut self, row: &Row, ops: (fn(u64, u64) -> u64, fn(Usage, Usage) -> Usage)) {
-        let told = |tally: &mut Tally| {
-            tally.rows = ops.0(tally.rows, 1);
-            tally.usage = ops.1(tally.usage, row.usage);
-        };
+    fn count(&mut self, row: &Row, op: fn(Tally, Tally) -> Tally) {
+        let told = |tally: &mut Tally| *tally = op(*tally, Tally { rows: 1, usage: row.usage });
         let is_reported = row.reported().is_some();
         match row.line() {
             Some(_) => told(&mut self.lines),
@@ -301,12 +308,12 @@ impl Runs {
     /// A request was counted; `old` is what it was before.
     pub fn counted(&mut self, old: Option<&Row>, row: &Row) {
         if let Some(old) = old {
-            self.sensed.count(old, (u64::saturating_sub, Usage::minus));
+            self.sensed.count(old, Tally::minus);
             if let Some(run) = self.run_at(old.at) {
                 run.counts(old, Spent::minus);
             }
         }
-        self.sensed.count(row, (u64::saturating_add, Usage::plus));
+        self.sensed.count(row, Tally::plus);
         self.has_lines_without_request |= row.request_id.is_none() && row.line().is_some();
         if let Some(run) = self.run_at(row.at) {
             run.counts(row, Spent::plus);

@@ -10,6 +10,7 @@ mod demo;
 mod install;
 mod operator;
 mod output;
+mod sessions;
 mod show;
 mod task;
 mod tty;
@@ -52,6 +53,11 @@ enum Command {
     Status,
     /// List sessions, or show one
     Sessions(SessionsArgs),
+    /// The ledger: explain
+    Ledger {
+        #[command(subcommand)]
+        verb: LedgerVerb,
+    },
     /// Budgets: list, show, extend, finish, reset, decline, set
     Budget {
         #[command(subcommand)]
@@ -139,6 +145,18 @@ enum SessionsVerb {
 }
 
 #[derive(Debug, Subcommand)]
+enum LedgerVerb {
+    /// A session request by request: where each number comes from, and what is missing
+    Explain {
+        /// The session's id, or a beginning of it that is unique
+        id: String,
+        /// How many of its newest rows (1,000 unless said)
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: Option<u32>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum BudgetVerb {
     /// All budgets
     List,
@@ -205,9 +223,12 @@ fn dispatch(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Install(args) => install::install(&paths, &args, output),
         Command::Uninstall(args) => install::uninstall(&paths, &args, output),
         Command::Status => show::status(&paths, output),
-        Command::Sessions(SessionsArgs { verb: None, all }) => show::sessions(&paths, all, output),
+        Command::Sessions(SessionsArgs { verb: None, all }) => sessions::sessions(&paths, all, output),
         Command::Sessions(SessionsArgs { verb: Some(SessionsVerb::Show { id }), .. }) => {
-            show::session(&paths, &id, output)
+            sessions::session(&paths, &id, output)
+        }
+        Command::Ledger { verb: LedgerVerb::Explain { id, limit } } => {
+            sessions::explain(&paths, &id, limit, output)
         }
         Command::Budget { verb } => budget(&paths, verb, output),
         Command::Circuit { verb } => circuit::run(&paths, verb, output),

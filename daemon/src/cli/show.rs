@@ -10,9 +10,7 @@ use bursar_protocol::paths::Paths;
 
 use super::client::query;
 use super::output::{Failure, Output, Tone, ago, short, span};
-use crate::view::{
-    AlertList, BudgetList, HoldList, HoldView, SessionList, SessionView, StatusView, UsageView, VerdictList,
-};
+use crate::view::{AlertList, BudgetList, HoldList, HoldView, StatusView, VerdictList};
 
 /// As many characters of an id as tell sessions apart in a table.
 const SHORT_ID: usize = 8;
@@ -39,7 +37,7 @@ fn status_cell(status: Status) -> (Tone, String) {
     (tone, status.name().to_owned())
 }
 
-fn used_of(budget: &BudgetState) -> String {
+pub(super) fn used_of(budget: &BudgetState) -> String {
     if budget.max_tokens == 0 {
         return format!("{} (no limit)", short(budget.tokens_used));
     }
@@ -47,16 +45,16 @@ fn used_of(budget: &BudgetState) -> String {
 }
 
 /// An amount at list prices; `~` where some of it is an estimate.
-fn money(micro_usd: u64, estimated: bool) -> String {
+pub(super) fn money(micro_usd: u64, estimated: bool) -> String {
     format!("{}{}", if estimated { "~" } else { "" }, dollars(micro_usd))
 }
 
-fn cost_of(budget: &BudgetState) -> String {
+pub(super) fn cost_of(budget: &BudgetState) -> String {
     let used = money(budget.micro_usd_used, budget.cost_estimated);
     if budget.max_micro_usd == 0 { used } else { format!("{used} / {}", dollars(budget.max_micro_usd)) }
 }
 
-fn percent(budget: &BudgetState) -> String {
+pub(super) fn percent(budget: &BudgetState) -> String {
     if budget.max_tokens == 0 && budget.max_micro_usd == 0 {
         return "–".to_owned();
     }
@@ -90,117 +88,10 @@ pub(super) fn status(paths: &Paths, output: &Output) -> Result<(), Failure> {
     ));
     output.line(&super::operator::who_may_approve(&s));
     output.line(&format!("Circuits: {}.", s.circuits));
+    output.line(&format!("Telemetry: {}.", s.telemetry.says));
     output.line(&format!("State: {} ({} KiB), socket: {}", s.state, s.store_bytes / 1_024, s.socket));
     output.line("");
     super::config::table(&s.settings, output);
-    Ok(())
-}
-
-pub(super) fn sessions(paths: &Paths, all: bool, output: &Output) -> Result<(), Failure> {
-    let (list, json): (SessionList, _) = query(paths, Query::Sessions { all })?;
-    if output.json(&json) {
-        return Ok(());
-    }
-    if list.sessions.is_empty() {
-        output.line(
-            "No live sessions. After `bursar install` each shows up here at its first hook; --all lists those that ended.",
-        );
-        return Ok(());
-    }
-    let row = |s: &SessionView| {
-        let tone = if s.state == "held" { Tone::Bad } else { Tone::Plain };
-        vec![
-            plain(short_id(&s.session_id)),
-            plain(s.project.clone().unwrap_or_default()),
-            (tone, s.state.clone()),
-            plain(s.budget.as_ref().map_or_else(String::new, used_of)),
-            plain(session_cost(s)),
-            plain(s.budget.as_ref().map_or_else(String::new, percent)),
-            plain(s.requests.to_string()),
-            plain(s.agents.len().to_string()),
-            dim(ago(&s.last_seen)),
-        ]
-    };
-    let rows: Vec<_> = list.sessions.iter().map(row).collect();
-    let header =
-        ["session", "project", "state", "tokens", "list price", "used", "requests", "agents", "last hook"];
-    output.table(&header, &[3, 4, 5, 6, 7], &rows);
-    Ok(())
-}
-
-/// What a session cost in all, and its limit in dollars where it has one.
-fn session_cost(s: &SessionView) -> String {
-    match s.budget.as_ref().filter(|b| b.max_micro_usd > 0) {
-        Some(budget) => cost_of(budget),
-        None => money(s.cost_micro_usd, s.cost_estimated),
-    }
-}
-
-fn usage_cells(usage: &UsageView, requests: u64, cost: (u64, bool)) -> Vec<(Tone, String)> {
-    vec![
-        plain(grouped(usage.input_tokens)),
-        plain(grouped(usage.output_tokens)),
-        plain(grouped(usage.cache_creation_input_tokens)),
-        plain(grouped(usage.cache_read_input_tokens)),
-        plain(requests.to_string()),
-        plain(money(cost.0, cost.1)),
-    ]
-}
-
-pub(super) fn session(paths: &Paths, id: &str, output: &Output) -> Result<(), Failure> {
-    let (s, json): (SessionView, _) = query(paths, Query::Session { id: id.to_owned() })?;
-    if output.json(&json) {
-        return Ok(());
-    }
-    output.line(&format!(
-        "Session {} ({}), {}",
-        s.session_id,
-        s.project.as_deref().unwrap_or("no project"),
-        s.state
-    ));
-    output.line(&format!("First hook {}, last hook {}", ago(&s.first_seen), ago(&s.last_seen)));
-    if let Some(budget) = &s.budget {
-        output.line(&format!(
-            "Budget {}: {} of {} tokens ({}), {}",
-            budget.budget_id,
-            grouped(budget.tokens_used),
-            if budget.max_tokens == 0 { "no limit".to_owned() } else { grouped(budget.max_tokens) },
-            budget.unit,
-            budget.status.name()
-        ));
-        if budget.max_micro_usd > 0 {
-            let (used, max) =
-                (money(budget.micro_usd_used, budget.cost_estimated), dollars(budget.max_micro_usd));
-            output.line(&format!("{used} of {max} at list prices"));
-        }
-    }
-    if s.bad_lines > 0 {
-        output.line(&format!(
-            "≥ {} lines of its transcripts could not be used: totals are a lower bound.",
-            s.bad_lines
-        ));
-    }
-    output.line("");
-    let mut rows = Vec::new();
-    for agent in &s.agents {
-        let name = agent.agent_type.as_ref().filter(|t| !t.is_empty());
-        let shown = name.map_or_else(|| agent.agent.clone(), |t| format!("{} ({t})", short_id(&agent.agent)));
-        for model in &agent.models {
-            let mut row = vec![plain(shown.clone()), plain(model.model.clone())];
-            row.extend(usage_cells(
-                &model.usage,
-                model.requests,
-                (model.cost_micro_usd, model.cost_estimated),
-            ));
-            rows.push(row);
-        }
-    }
-    let mut total = vec![plain("total"), plain("")];
-    total.extend(usage_cells(&s.usage, s.requests, (s.cost_micro_usd, s.cost_estimated)));
-    rows.push(total);
-    let header =
-        ["agent", "model", "input", "output", "cache written", "cache read", "requests", "list price"];
-    output.table(&header, &[2, 3, 4, 5, 6, 7], &rows);
     Ok(())
 }
 

@@ -61,6 +61,12 @@ fn days(text: &str) -> Result<u32, String> {
     days.ok_or_else(|| "must be a number of days from 1 to 36500".to_owned())
 }
 
+/// Ports below 1024 are the system's.
+fn port(text: &str) -> Result<u16, String> {
+    let port = text.parse().ok().filter(|port| matches!(port, 0 | 1_024..));
+    port.ok_or_else(|| "must be 0 (no HTTP) or a port from 1024 to 65535".to_owned())
+}
+
 fn ratio(text: &str) -> Result<Ratio, String> {
     let millionths = parse_millionths(text).and_then(|m| u32::try_from(m).ok());
     millionths.map(Ratio).ok_or_else(|| "must be a number such as 0.8".to_owned())
@@ -132,7 +138,7 @@ macro_rules! share {
     };
 }
 
-pub(super) static KEYS: [Key; 29] = [
+pub(super) static KEYS: [Key; 30] = [
     number!("TOKEN_BUDGET_ENABLED", boolean, policy.enabled, |a: bool, b: bool| a || !b),
     Key {
         name: "BURSAR_MODE",
@@ -258,6 +264,7 @@ pub(super) static KEYS: [Key; 29] = [
         get: |c| c.guardrails_view.as_ref().map_or_else(|| "never".to_owned(), |p| p.display().to_string()),
         tighter: |_, _| true,
     },
+    number!("BURSAR_PORT", port, port, |_, _| true),
     number!("TOKEN_BUDGET_TTL", ttl, mirror_ttl_s, |_, _| true),
     Key {
         name: "TOKEN_BUDGET_STATUS_IN_PROMPT",

@@ -21,6 +21,9 @@ pub use kept::InForce;
 /// The configuration that an administrator sets for all users of a machine.
 pub const SYSTEM_FILE: &str = "/etc/bursar/config.toml";
 
+/// The port that clients find in their settings: "BURSA" on a telephone's keys, given to nobody, and below those that
+/// systems hand out to connections.
+pub const DEFAULT_PORT: u16 = 28_772;
 /// The operator's own prices, beside the configuration file; as a setting, what stands in it.
 const PRICES: &str = "prices.csv";
 
@@ -76,6 +79,8 @@ pub struct Config {
     pub mirror_ttl_s: u64,
     /// `BURSAR_GUARDRAILS_VIEW`: the folder of the view files for other hooks; none: no such files.
     pub guardrails_view: Option<PathBuf>,
+    /// `BURSAR_PORT`: HTTP is served there, on loopback; 0: it is not.
+    pub port: u16,
     /// What requests cost.
     pub prices: Prices,
     /// Every setting and where it comes from.
@@ -89,6 +94,7 @@ impl Default for Config {
             retention_days: 400,
             mirror_ttl_s: 86_400,
             guardrails_view: None,
+            port: DEFAULT_PORT,
             prices: Prices::built_in(),
             settings: Vec::new(),
         }

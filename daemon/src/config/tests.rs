@@ -105,6 +105,9 @@ fn a_bad_value_is_refused_with_its_name_and_source() {
         ("BURSAR_MODE", "strict"),
         ("CIRCUIT_BREAKER_PROFILE", "lax"),
         ("CIRCUIT_BREAKER_COOLDOWN", "-3"),
+        ("BURSAR_PORT", "80"),
+        ("BURSAR_PORT", "65536"),
+        ("BURSAR_PORT", "off"),
     ] {
         let error = from_env(&[(key, value)]).expect_err(value);
         assert!(error.contains(key), "{error}");

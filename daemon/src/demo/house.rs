@@ -23,12 +23,13 @@ use crate::view::StatusView;
 pub(super) const LIMIT: u64 = 20_000;
 
 /// The demo's settings. Those that are the defaults anyway are said too, so that none of a machine's own goes unnoticed.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 6] = [
     ("TOKEN_BUDGET_SESSION_DEFAULT", "20000"),
     ("CIRCUIT_BREAKER_PROFILE", "strict"),
     ("CIRCUIT_BREAKER_COOLDOWN", "0"),
     ("TOKEN_BUDGET_ON_PAUSE", "hold"),
     ("BURSAR_MODE", "enforce"),
+    ("BURSAR_PORT", "0"),
 ];
 
 /// A socket's path must fit below it, and a command that names it on a line.

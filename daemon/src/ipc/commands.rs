@@ -33,6 +33,9 @@ const MAX_REASON_CHARS: usize = 500;
 /// The most acts that are shown at once.
 const MAX_ACTS_SHOWN: u32 = 1_000;
 
+/// The most rows of a session that are shown at once.
+const MAX_ROWS_SHOWN: u32 = 10_000;
+
 /// Status and JSON.
 pub type Response = (u16, String);
 
@@ -151,10 +154,12 @@ async fn answer(service: &Arc<Service>, query: &Query) -> Response {
     match query {
         Query::Status => (200, text(&status(service))),
         Query::Sessions { all } => {
-            let sessions = host.look(|state| views::sessions(state, *all));
+            let gaps = service.telemetry.gaps();
+            let sessions = host.look(|state| views::sessions(state, *all, &gaps));
             (200, text(&SessionList { total: sessions.len(), sessions }))
         }
-        Query::Session { id } => session(service, id).await,
+        Query::Session { id } => session(service, id, None).await,
+        Query::Ledger { id, limit } => session(service, id, Some((*limit).min(MAX_ROWS_SHOWN))).await,
         Query::Budgets => {
             // Copied, and shown without the state in hand: every hook waits meanwhile.
             let (known, unit): (Vec<_>, _) =
@@ -213,8 +218,8 @@ async fn answer(service: &Arc<Service>, query: &Query) -> Response {
     }
 }
 
-/// One session, by its id or a prefix that is unique; what it wrote up to now is read first.
-async fn session(service: &Arc<Service>, id: &str) -> Response {
+/// One session, by its id or a prefix that is unique, or that many of its rows; what it wrote up to now is read first.
+async fn session(service: &Arc<Service>, id: &str, rows: Option<u32>) -> Response {
     let host = &service.host;
     let found: Vec<_> = host.look(|state| {
         let exact = state.sessions.values().filter(|s| s.id.as_str() == id).map(|s| s.id.clone()).next();
@@ -235,9 +240,20 @@ async fn session(service: &Arc<Service>, id: &str) -> Response {
             if let Some(path) = transcript {
                 service.tailer.read_session(one, path.as_ref()).await;
             }
-            match host.look(|state| state.sessions.get(one).map(|s| views::session(state, s))) {
-                Some(view) => (200, text(&view)),
-                None => not_found(&format!("session {id}")),
+            let gaps = service.telemetry.gaps();
+            let known = host.look(|state| {
+                let session = state.sessions.get(one)?;
+                let view = views::session(state, session, &gaps);
+                Some((session.clone(), view, state.runs.get(one).cloned()))
+            });
+            let Some((session, view, runs)) = known else { return not_found(&format!("session {id}")) };
+            let Some(rows) = rows else { return (200, text(&view)) };
+            // Rows are read from the disk, where what was counted just now must be first.
+            let _ = tokio::time::timeout(SHOWN_AFTER, host.written()).await;
+            let gap = gaps.get(one).copied().unwrap_or(0);
+            match host.rows_of(one, rows) {
+                Ok(rows) => (200, text(&views::ledger::explain(&session, &view, runs.as_ref(), &rows, gap))),
+                Err(e) => error(503, "store", &e.to_string()),
             }
         }
         several => {
@@ -276,8 +292,9 @@ fn status(service: &Service) -> StatusView {
         failed_open: count(&host.counters.failed_open),
         transcript_late: count(&host.counters.transcript_late),
         store_bytes: crate::store::size_bytes(&service.paths.database()),
-        degraded: host.writer().health().into_iter().collect(),
+        degraded: host.writer().health().into_iter().chain(service.http.problem()).collect(),
         circuits: circuits(&state.policy.circuits).to_owned(),
+        telemetry: service.telemetry.view(service.http.address()),
         settings,
     })
 }

@@ -86,11 +86,9 @@ fn write(tx: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
         Event::Joined { from, to } => {
             put(tx, "UPDATE OR REPLACE rows SET message_id = ?2 WHERE message_id = ?1", params![from, to])
         }
-        Event::Awaited(a) => put(
-            tx,
-            "INSERT OR REPLACE INTO awaited VALUES (?1, ?2)",
-            params![a.report.request_id, json(a)?],
-        ),
+        Event::Awaited(a) => {
+            put(tx, "INSERT OR REPLACE INTO awaited VALUES (?1, ?2)", params![a.report.request_id, json(a)?])
+        }
         Event::NotAwaited { request_id } => {
             put(tx, "DELETE FROM awaited WHERE request_id = ?1", params![request_id])
         }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use bursar_engine::ids::{AgentKey, SessionId};
 
 pub use file::ReadError;
+pub(crate) use parse::model_name;
 pub use parse::{Line, parse};
 pub use read::{Read, read_new, recent_tool_use_ids};
 

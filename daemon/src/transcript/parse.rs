@@ -170,7 +170,7 @@ fn usage_of(raw: &RawUsage<'_>) -> Option<Usage> {
     usage.is_plausible().then_some(usage)
 }
 
-pub(super) fn model_name(model: &str) -> String {
+pub(crate) fn model_name(model: &str) -> String {
     let name: String = model.chars().filter(char::is_ascii_graphic).take(MAX_MODEL_BYTES).collect();
     if name.is_empty() { "unknown".to_owned() } else { name }
 }

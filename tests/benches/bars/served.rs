@@ -19,6 +19,7 @@ impl Served {
             .arg("daemon")
             .env_clear()
             .env("BURSAR_HOME", home.path())
+            .env("BURSAR_PORT", "0")
             .env("BURSAR_LOG", "warn")
             .stdout(Stdio::null())
             .spawn()

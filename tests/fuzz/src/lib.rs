@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use bursar::otlp::{self, Batch, MAX_MICRO_USD_PER_REQUEST, MAX_RECORDS};
 use bursar::transcript::{self, Line};
 use bursar_engine::ids::{AgentKey, SessionId, is_name};
 use bursar_engine::time::Timestamp;
@@ -17,13 +18,15 @@ use bursar_protocol::{MAX_FRAME_BYTES, MIN_VERSION, VERSION, codec};
 pub type Target = fn(&[u8]);
 
 /// Every target by the name of its corpus.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("frame", frame),
     ("message", message),
     ("hook_input", hook_input),
     ("cut", cut),
     ("marker", marker),
     ("transcript_line", transcript_line),
+    ("otlp_json", otlp_json),
+    ("otlp_protobuf", otlp_protobuf),
 ];
 
 /// A frame as a peer sends it: the header's limits hold, and a body of another length is not taken for it.
@@ -140,4 +143,28 @@ pub fn transcript_line(data: &[u8]) {
     assert!((1..=128).contains(&seen.model.len()) && seen.model.bytes().all(|b| b.is_ascii_graphic()));
     assert!(seen.request_id.is_none_or(|id| id.chars().count() <= 128));
     assert!(calls.len() <= 256 && calls.iter().all(|id| id.chars().count() <= 128));
+}
+
+/// A batch of telemetry as JSON.
+pub fn otlp_json(data: &[u8]) {
+    otlp::read_json(data, NOW).iter().for_each(batch);
+}
+
+/// A batch of telemetry as protobuf.
+pub fn otlp_protobuf(data: &[u8]) {
+    otlp::read_protobuf(data, NOW).iter().for_each(batch);
+}
+
+const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+/// Whatever was sent, what is taken from it is checked, and there is no more of it than records.
+fn batch(batch: &Batch) {
+    assert!(batch.records <= MAX_RECORDS);
+    assert!(batch.requests.len() as u64 + batch.malformed <= batch.records);
+    for request in &batch.requests {
+        assert!(request.usage.is_plausible());
+        assert!(request.cost_usd_micros.is_none_or(|n| n <= MAX_MICRO_USD_PER_REQUEST));
+        assert!([&request.request_id, &request.prompt_id].into_iter().flatten().all(|id| is_name(id)));
+        assert!(request.at.0 <= NOW.0 + 86_400_000);
+    }
 }

@@ -24,6 +24,7 @@ mod service;
 mod settled;
 mod subagents;
 mod tasks;
+mod telemetry;
 mod terminal;
 mod unbroken;
 mod upgrade;

@@ -7,12 +7,9 @@ use crate::decide::{Decision, Reply};
 use crate::event::Event;
 use crate::ids::SessionId;
 use crate::reported::REPORTED;
-use crate::row::{Part, Row, Sighting};
+use crate::row::{PAYLOAD, Part, Row, Sighting};
 use crate::time::Timestamp;
 use crate::usage::Usage;
-
-/// How the keys of requests begin that a hook's payload told of.
-const PAYLOAD: &str = "payload:";
 
 pub(super) fn decide(state: &State, command: &Command, now: Timestamp) -> Decision {
     let mut books = Books::new(state, now);

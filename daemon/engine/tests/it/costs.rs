@@ -121,6 +121,7 @@ fn a_line_in_another_sessions_file_makes_nothing_cheaper() {
             file: Some(file.clone()),
             rows: vec![line],
             known: Vec::new(),
+            claim: None,
         }));
         assert_eq!(world.budget(ID).used.micro_usd, cost);
     }

@@ -145,7 +145,9 @@ fn a_side_questions_copy_and_its_own_request_are_told_apart() {
         let own = Sighting { request_id: Some("r1".to_owned()), ..row("m1", 50) };
         let copy = Sighting { request_id: None, ..own.clone() };
         let lines = if copy_first { [copy, own] } else { [own, copy] };
-        lines.into_iter().for_each(|line| drop(world.read(vec![line])));
+        for line in lines {
+            world.read(vec![line]);
+        }
         assert_eq!(world.state.recent.of_request("r1").map(|r| r.message_id.as_str()), Some("m1"));
         // The side question's own request is another.
         world.told(Report { writes_lines: false, ..report(&world, "r2", 8) });
