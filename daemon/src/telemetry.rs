@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::Host;
 use crate::otlp::{ApiRequest, Batch};
-use report::reports;
+pub use report::reports;
 use sequence::Stream;
 
 /// Sessions whose streams are remembered; those not heard of for longest go first.

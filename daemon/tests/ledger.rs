@@ -9,12 +9,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 
+use bursar::otlp::read_json;
 use bursar::prices::Prices;
+use bursar::telemetry::reports;
 use bursar::transcript;
 use bursar_engine::State;
-use bursar_engine::command::{Command, Hook, Usage};
+use bursar_engine::command::{Command, Hook, Reports, Usage};
 use bursar_engine::ids::{AgentKey, SessionId};
 use bursar_engine::policy::Policy;
+use bursar_engine::reported::Report;
 use bursar_engine::run::Begins;
 use bursar_engine::table::HookEvent;
 use bursar_engine::time::Timestamp;
@@ -241,6 +244,85 @@ proptest! {
     }
 }
 
+/// The batches that the recorded clients sent.
+fn batches() -> Vec<Vec<Report>> {
+    let text = fs::read_to_string(recordings().join("compact-clear-fork-resume/otlp.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let logs = lines.filter(|line| line["path"] == "/v1/logs");
+    let (prices, now) = (Prices::built_in(), Timestamp(at(60_000)));
+    let read = |line: Value| {
+        let batch = read_json(line["body"].to_string().as_bytes(), now).unwrap();
+        reports(&prices, now, batch.requests)
+    };
+    logs.map(read).filter(|reports| !reports.is_empty()).collect()
+}
+
+/// What comes next: more of a session's file, a batch, or half a minute.
+#[derive(Debug, Clone)]
+enum Next {
+    File(usize, usize),
+    Batch(prop::sample::Index),
+    Long,
+}
+
+fn next() -> impl Strategy<Value = Next> {
+    prop_oneof![
+        4 => (0..3_usize, 1..30_000_usize).prop_map(|(which, more)| Next::File(which, more)),
+        4 => any::<prop::sample::Index>().prop_map(Next::Batch),
+        1 => Just(Next::Long),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Batches twice, late, out of order, before their lines; without a word of the clients at the end. All of it comes
+    /// to what the clients themselves say, to the token and the micro-dollar.
+    #[test]
+    fn with_telemetry_totals_are_the_clients_own_in_any_order(steps in proptest::collection::vec(next(), 0..30)) {
+        let dir = tempfile::tempdir().unwrap();
+        let ids = [PARENT, CLEARED, FORK];
+        let files = ids.map(|id| Growing::new(dir.path(), &recorded(id), id, AgentKey::Main));
+        let batches = batches();
+        let mut state = State::new(Policy::default());
+        for id in ids {
+            apply(&mut state, &Command::Hook(hook(id, HookEvent::SessionStart, 1)), 1);
+        }
+        let (mut lengths, mut now) = ([0; 3], at(60_000));
+        let told = |state: &mut State, batch: &Vec<Report>, now: u64| {
+            apply(state, &Command::Reports(Reports { reports: batch.clone(), known: Vec::new() }), now);
+        };
+        for step in steps {
+            match step {
+                Next::File(which, more) => {
+                    lengths[which] += more;
+                    files[which].read(&mut state, lengths[which], now);
+                }
+                Next::Batch(batch) => told(&mut state, batch.get(&batches), now),
+                Next::Long => {
+                    now += 31_000;
+                    apply(&mut state, &Command::Tick, now);
+                }
+            }
+        }
+        for batch in batches.iter().rev() {
+            told(&mut state, batch, now);
+        }
+        for file in &files {
+            file.read_whole(&mut state, now);
+        }
+        prop_assert!(state.awaited.is_empty(), "each has its line");
+        let ledger = ledger(&state);
+        prop_assert_eq!(ledger[PARENT]["claude-opus-5-5"], [4_734, 494, 10_000, 3_971]);
+        prop_assert_eq!(ledger[CLEARED]["claude-opus-5-5"], [508, 58, 300, 970]);
+        prop_assert_eq!(ledger[FORK]["claude-opus-5-5"], [4_633 - 4_024, 493 - 424, 9_900 - 7_500, 3_960 - 3_880]);
+        let sum = |id: &str| state.totals_of(&session(id)).fold((0, 0), |(cost, n), (_, _, t)| (cost + t.micro_usd, n + t.requests));
+        prop_assert_eq!(ids.map(sum), [(62_584, 7), (11_012, 1), (62_052 - 57_116, 1)]);
+        let used = state.budgets.values().map(|b| (b.id.to_string(), b.tokens_used())).collect::<BTreeMap<_, _>>();
+        prop_assert_eq!(used[&format!("session:{PARENT}")], 4_734 + 494 + 3_971);
+    }
+}
+
 fn recount(files: &[PathBuf]) -> Ledger {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recount.mjs");
     let out = Process::new("node").arg(script).args(files).output().expect("node counts too");
@@ -256,12 +338,16 @@ fn counted(files: &[(SessionId, AgentKey, PathBuf)]) -> Ledger {
         read_all(&mut state, path, id, agent, now);
     }
     let mut ledger = ledger(&state);
-    ledger.values_mut().for_each(|models| models.retain(|_, kinds| *kinds != [0; 4]));
+    for models in ledger.values_mut() {
+        models.retain(|_, kinds| *kinds != [0; 4]);
+    }
     ledger
 }
 
 fn without_zeros(mut ledger: Ledger) -> Ledger {
-    ledger.values_mut().for_each(|models| models.retain(|_, kinds| *kinds != [0; 4]));
+    for models in ledger.values_mut() {
+        models.retain(|_, kinds| *kinds != [0; 4]);
+    }
     ledger
 }
 

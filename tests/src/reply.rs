@@ -175,6 +175,10 @@ pub struct SessionShow {
 pub struct Sources {
     /// Lines of transcripts.
     pub transcript: Tokens,
+    /// Telemetry.
+    pub telemetry: Tokens,
+    /// What of that no line told of.
+    pub telemetry_only: Tokens,
     /// The client's own word at the end of a run.
     pub settlement: Tokens,
 }

@@ -228,6 +228,17 @@ impl Prices {
         Cost { micro_usd: known.unwrap_or(&self.dearest).cost(usage, terms), estimated: known.is_none() }
     }
 
+    /// What many requests on a model together cost where the operator's own price for it goes before the client's figure;
+    /// none where it has no price of the operator's. None of them is taken for one above a tier's limit.
+    pub fn own_cost(&self, model: &str, usage: Usage, at: Timestamp) -> Option<u64> {
+        let is_own = |name: &String| {
+            let known = if self.models.contains_key(name) { Some(name) } else { self.aliases.get(name) };
+            known.is_some_and(|known| self.own.iter().any(|row| row.model == *known))
+        };
+        model::names(model).iter().find(|name| is_own(name))?;
+        Some(self.find(model, at)?.below_tier().cost(usage, Terms::default()))
+    }
+
     /// The most that a request of that usage can cost on any of these models; on any at all where none is named.
     pub fn most<'a>(&self, models: impl Iterator<Item = &'a str>, usage: Usage, at: Timestamp) -> u64 {
         let terms = Terms { fast: true, us: true, web_searches: 0 };

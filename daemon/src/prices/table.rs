@@ -72,6 +72,11 @@ pub struct Price {
 }
 
 impl Price {
+    /// The price of a request that is under the tier's limit.
+    pub(super) fn below_tier(&self) -> Self {
+        Self { above: None, ..self.clone() }
+    }
+
     /// Takes what is not said from another.
     pub(super) fn fill_from(&mut self, other: &Self) {
         self.fast = self.fast.or(other.fast);

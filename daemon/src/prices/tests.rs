@@ -135,6 +135,16 @@ fn an_operators_file_goes_first_and_its_prices_have_dates() {
 }
 
 #[test]
+fn the_operators_own_price_of_many_requests_knows_no_tier() {
+    let many = usage(300_000, 0, [0, 0, 0]);
+    assert_eq!(Prices::built_in().own_cost("claude-haiku-5-5", many, NOW), None);
+    let prices = with(&format!("{HEADER}\nclaude-haiku-5-5,2,10,0.1,2.5,4")).unwrap();
+    assert_eq!(prices.own_cost("claude-haiku-5-5", many, NOW), Some(600_000));
+    assert_eq!(prices.own_cost("claude-haiku-5-5[1m]", many, NOW), Some(600_000));
+    assert_eq!(prices.own_cost("claude-opus-5-5", many, NOW), None);
+}
+
+#[test]
 fn a_file_in_one_line_reads_back() {
     let text = format!(
         "{HEADER},above_input_tokens,factor_above,client_basis,from,factor_fast,factor_us,web_search\n\

@@ -8,7 +8,7 @@ use crate::otlp::ApiRequest;
 use crate::prices::{Cost, Prices, Terms};
 
 /// What can be counted of requests that came at `now`.
-pub(super) fn reports(prices: &Prices, now: Timestamp, requests: Vec<ApiRequest>) -> Vec<Report> {
+pub fn reports(prices: &Prices, now: Timestamp, requests: Vec<ApiRequest>) -> Vec<Report> {
     requests.into_iter().filter_map(|request| report(prices, now, request)).collect()
 }
 
@@ -22,8 +22,10 @@ fn report(prices: &Prices, now: Timestamp, request: ApiRequest) -> Option<Report
         (None, Some(sequence)) => format!("event:{}:{}:{sequence}", request.session_id, request.at.0),
         (None, None) => format!("event:{}:{}", request.session_id, request.at.0),
     };
-    // The client's own figure, where it has one.
-    let cost = request.cost_usd_micros.map(|micro_usd| Cost { micro_usd, estimated: false });
+    // The client's own figure, where it has one and the operator has not said otherwise.
+    let is_own = prices.own_cost(&request.model, request.usage, at).is_some();
+    let cost = request.cost_usd_micros.filter(|_| !is_own);
+    let cost = cost.map(|micro_usd| Cost { micro_usd, estimated: false });
     let cost = cost.unwrap_or_else(|| prices.cost(&request.model, request.usage, Terms::default(), at));
     Some(Report {
         request_id,

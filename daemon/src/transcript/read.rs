@@ -222,10 +222,21 @@ impl Step<'_> {
                 let (micro_usd, estimated) = (cost.micro_usd, cost.estimated);
                 self.add(Sighting { at, micro_usd, estimated, ..*seen });
             }
-            Line::Claim { session, totals } if session == *self.session => self.claim = Some(totals),
+            Line::Claim { session, totals } if session == *self.session => {
+                self.claim = Some(self.priced(totals))
+            }
             Line::Bad => self.bad_lines += 1,
             Line::Claim { .. } | Line::Other => {}
         }
+    }
+
+    /// A client's own totals, with the operator's own prices where there are any.
+    fn priced(&self, mut totals: ByModel) -> ByModel {
+        for (model, spent) in &mut totals {
+            let own = self.prices.own_cost(model, spent.usage, *self.written.end());
+            spent.micro_usd = own.unwrap_or(spent.micro_usd);
+        }
+        totals
     }
 
     /// Lines of one message follow each other: the one with the greatest output stands, dated by the first.

@@ -13,6 +13,7 @@ mod harness;
 mod harness_terminal;
 mod holds;
 mod install;
+mod joined;
 mod limits;
 mod modes;
 mod operator;

@@ -73,7 +73,10 @@ fn compaction_resume_and_fork_come_to_the_clients_own_totals() {
     assert_eq!(shown.cost_micro_usd, cost(&again));
     // One budget for both, and all that was sent is in it.
     assert_eq!(bursar.budget(&format!("session:{id}")).expect("it").tokens_used, api.log().usage().weighed());
-    assert_eq!(shown.runs.iter().map(|run| run.begins.as_str()).collect::<Vec<_>>(), ["startup", "resume"]);
+    assert_eq!(
+        shown.runs.iter().map(|run| run.begins.as_str()).collect::<Vec<_>>(),
+        ["startup", "resume", "resume"]
+    );
 }
 
 #[test]

@@ -31,13 +31,13 @@ use tokio_util::task::TaskTracker;
 use crate::common::{SOON, assert_counted, bare, usage};
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port()
 }
 
 /// Has the clients of a world send their telemetry to a port.
 #[track_caller]
-fn turn_on(world: &World, port: u16, token: &Token, wire: Wire) {
+pub(crate) fn turn_on(world: &World, port: u16, token: &Token, wire: Wire) {
     let env: Map<String, Value> =
         entries(port, token, wire).into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
     Settings::read(&world.settings()).set("env", env.into()).write(&world.settings());
