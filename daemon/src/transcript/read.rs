@@ -223,7 +223,7 @@ impl Step<'_> {
                 self.add(Sighting { at, micro_usd, estimated, ..*seen });
             }
             Line::Claim { session, totals } if session == *self.session => {
-                self.claim = Some(self.priced(totals))
+                self.claim = Some(self.priced(totals));
             }
             Line::Bad => self.bad_lines += 1,
             Line::Claim { .. } | Line::Other => {}

@@ -104,6 +104,10 @@ fn in_a_terminal_a_fork_of_the_running_session_compaction_and_clear_are_each_cha
     wait::until_true("the cleared session", SOON, || bursar.sessions(true).len() == 3);
     terminal.type_line("once more");
     terminal.wait_for("The answer after it.", SOON);
+    // A client that is closed while an answer is under way has not counted it itself.
+    wait::until_true("the last answer's line", SOON, || {
+        bursar.sessions(false).iter().any(|session| session.usage == Tokens::from(usage(4)))
+    });
     terminal.close();
     let all: Vec<SessionShow> =
         bursar.sessions(true).iter().map(|session| settled(&bursar, &session.session_id)).collect();
