@@ -32,6 +32,7 @@ pub mod peer;
 pub mod prices;
 pub mod process;
 pub mod project;
+pub mod replay;
 pub mod serve;
 pub mod spool;
 pub mod store;

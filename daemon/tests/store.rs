@@ -12,7 +12,6 @@ use bursar_engine::State;
 use bursar_engine::command::{Act, Amount, Call, Command, Operator, Outcome};
 use bursar_engine::ids::{AlertId, HoldId};
 use bursar_engine::policy::{CircuitPolicy, Limit, Policy, Profile};
-use bursar_engine::print;
 use bursar_engine::protection::{PassphraseHash, Protect};
 use bursar_engine::table::HookEvent;
 use bursar_engine::time::Timestamp;
@@ -40,13 +39,9 @@ fn operator(request_id: String, act: Act) -> Command {
 
 /// One of a few calls: two identities, some with an outcome.
 fn made(n: u8) -> Call {
-    let outcome = Outcome { ok: true, print: print::outcome(true, None) };
-    Call {
-        id: Some(print::id(&n.to_string())),
-        tool: "Bash".to_owned(),
-        print: print::call("Bash", Some(if n.is_multiple_of(3) { "1" } else { "2" })),
-        outcome: n.is_multiple_of(2).then_some(outcome),
-    }
+    let input = if n.is_multiple_of(3) { "1" } else { "2" };
+    let made = Call::new(Some(&n.to_string()), "Bash", "Bash".to_owned(), Some(input));
+    Call { outcome: n.is_multiple_of(2).then(|| Outcome::new("Bash", true, None)), ..made }
 }
 
 fn protect() -> impl Strategy<Value = Protect> {

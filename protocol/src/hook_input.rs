@@ -129,6 +129,8 @@ pub struct HookInput<'a> {
     pub task_notification: bool,
     /// PostToolUseFailure: the error.
     pub error: Option<String>,
+    /// Stop: a hook had turned the last one back.
+    pub stop_hook_active: bool,
 }
 
 /// One call of a batch.
@@ -192,6 +194,8 @@ struct Raw<'a> {
     prompt: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stop_hook_active: Option<&'a RawValue>,
 }
 
 /// Whether `id` can be the id of a session, an agent or a call: 1 to 128 letters, digits, `-`, `_`, `.` or `:`,
@@ -239,6 +243,7 @@ impl<'a> HookInput<'a> {
             tool_calls: raw.tool_calls.and_then(calls).unwrap_or_default(),
             task_notification: raw.prompt.is_some_and(begins_as_task_notification),
             error: string(raw.error),
+            stop_hook_active: raw.stop_hook_active.is_some_and(|raw| raw.get() == "true"),
         })
     }
 }

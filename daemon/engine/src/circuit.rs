@@ -1,5 +1,8 @@
 //! Circuits: the breaker of one agent's line of work, closed, open or half-open (DESIGN 5).
 
+mod evidence;
+
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,12 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::budget::Seal;
 use crate::command::{Call, Outcome};
-use crate::detect::{Anomaly, Detector, Pending, Window, judge};
+use crate::detect::{Detector, Finding, Pending, Spawns, Window, judge};
 use crate::ids::{AgentKey, BudgetId, IdError, SessionId};
-use crate::policy::CircuitPolicy;
-use crate::print::Print;
+use crate::policy::{CircuitPolicy, Profile};
 use crate::records::BreakerState;
 use crate::time::Timestamp;
+
+pub use crate::trip::Trip;
 
 /// A circuit's id: `session:<id>` for the main agent, `agent:<agent_id>` for a subagent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -77,36 +81,6 @@ impl From<CircuitId> for BudgetId {
     }
 }
 
-/// Why a circuit opened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trip {
-    /// Which detector.
-    pub detector: Detector,
-    /// How many calls it is about.
-    pub count: u64,
-    /// Within how many seconds, where that matters.
-    pub window_s: Option<u64>,
-    /// The loop's identity, where it is about one call.
-    pub call: Option<Print>,
-    /// The tool of the last call, as a name of at most 64 characters.
-    pub tool: String,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// The sentence of `trip_reason`: figures and the tool's name, nothing else that an agent controls (6.9).
-impl fmt::Display for Trip {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (count, tool) = (self.count, &self.tool);
-        match self.detector {
-            Detector::IdenticalCalls => write!(f, "{count} identical calls of {tool} in a row"),
-            Detector::IterationLimit => write!(f, "{count} calls, the limit of this circuit"),
-            Detector::RapidFire => write!(f, "{count} calls in {} seconds", self.window_s.unwrap_or(0)),
-            Detector::SameCallAgain => write!(f, "the same call of {tool} again, which had been let go on"),
-        }
-    }
-}
-
 /// A circuit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Circuit {
@@ -134,7 +108,37 @@ pub struct Circuit {
     pub last_updated: Timestamp,
     /// Who calls, as people see it.
     pub shown_as: String,
+    /// How deep a subagent it is: 0 for the main agent, 1 for those that it starts.
+    #[serde(default)]
+    pub depth: u32,
+    /// Subagents that it called for and that have not started yet.
+    #[serde(default)]
+    pub unstarted: u32,
+    /// It has called for subagents.
+    #[serde(default)]
+    pub calls_agents: bool,
+    /// So often the loop that it tripped on may go on once more while it is half-open.
+    #[serde(default)]
+    pub pardons: u32,
+    /// What holds for the whole session, with its main agent's circuit.
+    #[serde(default)]
+    pub whole: Whole,
 }
+
+/// What is counted and switched for a session as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Whole {
+    /// Its subagents.
+    pub spawns: Spawns,
+    /// An operator switched its circuits off.
+    pub is_off: bool,
+    /// Tools that an operator exempted, as names of at most 64 characters; at most [`MAX_EXEMPT`].
+    pub exempt: BTreeSet<String>,
+}
+
+/// The most tools that are exempt in a session.
+pub const MAX_EXEMPT: usize = 64;
 
 /// What a call did to its circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +154,7 @@ pub(crate) enum Effect {
 impl Circuit {
     /// A closed circuit without a call.
     pub fn new(session: SessionId, agent: AgentKey, shown_as: String, now: Timestamp) -> Self {
+        let depth_of_sub = agent.sub().is_some();
         Self {
             id: CircuitId::of(&session, &agent),
             session,
@@ -163,6 +168,11 @@ impl Circuit {
             trips: 0,
             last_updated: now,
             shown_as,
+            depth: u32::from(depth_of_sub),
+            unstarted: 0,
+            calls_agents: false,
+            pardons: 0,
+            whole: Whole::default(),
         }
     }
 
@@ -182,7 +192,7 @@ impl Circuit {
     /// A hook tells of a call that is about to run, or that only shows afterwards. One that a hook told of before
     /// counts once.
     pub(crate) fn call(&mut self, call: &Call, policy: &CircuitPolicy, now: Timestamp) -> Effect {
-        if call.id.is_some_and(|id| self.window.seen(id).is_some()) {
+        if call.id.is_some_and(|id| self.window.seen(id).is_some() || self.window.told.contains(&id)) {
             return Effect::None;
         }
         self.last_updated = now;
@@ -194,22 +204,27 @@ impl Circuit {
         if self.is_open() {
             return Effect::None;
         }
-        let kept = usize::try_from(policy.rapid_fire()).unwrap_or(usize::MAX);
-        self.window.add(call.print, now, kept);
+        self.window.add(call.print, policy, now);
         let identity = self.trip.as_ref().and_then(|t| t.call);
-        if self.state == BreakerState::HalfOpen && identity == Some(call.print) {
-            let again =
-                Anomaly { detector: Detector::SameCallAgain, count: self.window.run, of_one_call: true };
-            self.open(again, call, policy, now);
+        if self.state == BreakerState::HalfOpen && identity == Some(call.print) && !self.is_pardoned() {
+            let again = Finding::again(Detector::SameCallAgain, self.window.run);
+            self.open(&again, call, policy, now);
             return Effect::Tripped;
         }
         match judge(&self.window, self.limit(policy), policy, now) {
-            Some(anomaly) => {
-                self.open(anomaly, call, policy, now);
+            Some(finding) => {
+                self.open(&finding, call, policy, now);
                 Effect::TrippedAndPasses
             }
             None => Effect::None,
         }
+    }
+
+    /// Whether an operator lets the loop go on this once.
+    fn is_pardoned(&mut self) -> bool {
+        let pardons = self.pardons;
+        self.pardons = pardons.saturating_sub(1);
+        pardons > 0
     }
 
     /// A call without an id is about to run: it is counted at its end, unless it met an open circuit.
@@ -219,17 +234,28 @@ impl Circuit {
         }
     }
 
-    fn open(&mut self, anomaly: Anomaly, call: &Call, policy: &CircuitPolicy, now: Timestamp) {
-        let is_rapid = anomaly.detector == Detector::RapidFire;
+    fn open(&mut self, finding: &Finding, call: &Call, policy: &CircuitPolicy, now: Timestamp) {
+        let identity = self.trip.as_ref().and_then(|t| t.call);
+        let of_one_call = match finding.detector {
+            Detector::IdenticalCalls => Some(call.print),
+            Detector::SameCallAgain => identity,
+            _ => None,
+        };
+        let is_rapid = finding.detector == Detector::RapidFire;
         self.state = BreakerState::Open;
         self.next_generation(now);
         self.trips = self.trips.saturating_add(1);
         self.trip = Some(Trip {
-            detector: anomaly.detector,
-            count: anomaly.count,
-            window_s: is_rapid.then_some(policy.rapid_fire_window_s),
-            call: anomaly.of_one_call.then_some(call.print),
+            detector: finding.detector,
+            count: finding.count,
+            of_which: finding.of_which,
+            window_s: if is_rapid { Some(policy.rapid_fire_window_s) } else { finding.window_s },
+            call: of_one_call,
+            calls: finding.calls.clone(),
+            error: finding.error,
+            first: None,
             tool: call.tool.clone(),
+            words: None,
             at: now,
         });
     }
@@ -239,9 +265,16 @@ impl Circuit {
         self.last_updated = now;
     }
 
-    /// What came of a call. The first good one that differs from the loop's and is new closes a half-open circuit,
-    /// once the cool-down since the trip has passed.
-    pub(crate) fn outcome(&mut self, call: &Call, outcome: &Outcome, policy: &CircuitPolicy, now: Timestamp) {
+    /// What came of a call, and what the detectors make of it. The first good one that differs from the loop's and is new
+    /// closes a half-open circuit, once the cool-down since the trip has passed; one that never `ran` closes nothing.
+    pub(crate) fn outcome(
+        &mut self,
+        call: &Call,
+        outcome: &Outcome,
+        ran: bool,
+        policy: &CircuitPolicy,
+        now: Timestamp,
+    ) {
         let generation = match call.id {
             // Without an id it is counted and judged at once.
             None => Some(self.generation),
@@ -253,23 +286,45 @@ impl Circuit {
                 _ => return,
             },
         };
+        let by_evidence = policy.profile == Profile::Evidence;
+        if !ran && !by_evidence {
+            return;
+        }
         self.last_updated = now;
         let is_new = self.window.note_outcome(call.print.with(outcome.print));
-        if generation != Some(self.generation) || self.state != BreakerState::HalfOpen {
+        if generation != Some(self.generation) {
+            return;
+        }
+        if by_evidence && self.judge_outcome(call, outcome, is_new, policy, now) {
+            return;
+        }
+        if self.state != BreakerState::HalfOpen {
             return;
         }
         let trip = self.trip.as_ref();
-        let differs = trip.is_none_or(|t| t.call != Some(call.print));
+        let differs = trip.is_none_or(|t| t.differs(call));
         let cooled = trip.is_none_or(|t| now.since(t.at) >= policy.cooldown_s.saturating_mul(1_000));
-        if outcome.ok && differs && is_new && cooled {
+        if outcome.ok && ran && differs && is_new && cooled {
             self.state = BreakerState::Closed;
-            self.trip = None;
+            (self.trip, self.pardons) = (None, 0);
+        }
+    }
+
+    /// What came of a call that counts nowhere.
+    pub(crate) fn let_end(&mut self, call: &Call) {
+        if let Some(pending) = call.id.and_then(|id| self.window.seen(id)) {
+            pending.done = true;
         }
     }
 
     /// The calls of a batch have ended; they will not be told of again.
-    pub(crate) fn batch_ended(&mut self, calls: &[Call]) {
-        self.window.pending.retain(|p| !calls.iter().any(|c| c.id == Some(p.id)));
+    pub(crate) fn batch_ended(&mut self, calls: &[Call], policy: &CircuitPolicy, now: Timestamp) {
+        let ids: Vec<_> = calls.iter().filter_map(|call| call.id).collect();
+        self.window.batch_ended(&ids);
+        self.window.tells_batches = true;
+        if let Some(last) = calls.last().filter(|_| policy.profile == Profile::Evidence) {
+            self.judge_message(last, policy, now);
+        }
     }
 
     /// Lets an open circuit's agent try again. After a limit on calls the next limit is the count and the maximum.
@@ -278,6 +333,7 @@ impl Circuit {
         self.seal = None;
         self.next_generation(now);
         self.window.forget_runs();
+        self.whole.spawns.acknowledged();
         if self.window.iterations >= self.limit(policy) {
             self.raised_limit = Some(self.window.iterations.saturating_add(policy.max_iterations()));
         }
@@ -286,15 +342,26 @@ impl Circuit {
     /// Forgets the loop and all calls.
     pub(crate) fn reset(&mut self, now: Timestamp) {
         self.state = BreakerState::Closed;
-        (self.seal, self.trip) = (None, None);
+        (self.seal, self.trip, self.pardons) = (None, None, 0);
         self.next_generation(now);
         self.clear_window();
+        self.whole.spawns = Spawns::default();
     }
 
     /// Detectors and the count of calls begin anew.
     pub(crate) fn clear_window(&mut self) {
         self.window.clear();
         self.raised_limit = None;
+    }
+
+    /// A human prompts: the detectors begin anew. A half-open circuit goes on knowing what it saw, or its loop would look
+    /// new.
+    pub(crate) fn prompted(&mut self) {
+        let outcomes = std::mem::take(&mut self.window.outcomes);
+        self.clear_window();
+        if self.state == BreakerState::HalfOpen {
+            self.window.outcomes = outcomes;
+        }
     }
 
     /// Keeps it open until an operator acts.

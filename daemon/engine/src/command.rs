@@ -6,7 +6,7 @@ use crate::circuit::CircuitId;
 use crate::hold::Blocker;
 use crate::ids::{AgentKey, AlertId, BudgetId, HoldId, SessionId, to_name};
 use crate::policy::Policy;
-use crate::print::Print;
+use crate::print::{self, Gist, Kind, Print};
 use crate::protection::Protect;
 use crate::reported::Report;
 use crate::row::{FileProgress, Row, Sighting};
@@ -109,6 +109,10 @@ pub struct Hook {
     pub caught_up: bool,
     /// The calls that it tells of.
     pub calls: Vec<Call>,
+    /// PreCompact: a human asked for it.
+    pub by_hand: bool,
+    /// Stop: a hook had turned the last one back.
+    pub stop_blocked: bool,
     /// The payload named no event: the caller is answered in the seed's shape.
     pub seed_shape: bool,
 }
@@ -122,6 +126,8 @@ pub struct Call {
     pub tool: String,
     /// Its identity: tool and arguments.
     pub print: Print,
+    /// What it is for.
+    pub kind: Kind,
     /// What came of it, if it has ended.
     pub outcome: Option<Outcome>,
 }
@@ -133,6 +139,37 @@ pub struct Outcome {
     pub ok: bool,
     /// What it answered.
     pub print: Print,
+    /// What that says.
+    pub gist: Gist,
+    /// Which error, where it is one: its tool and the beginning of its text.
+    pub error: Option<Print>,
+    /// The beginning of an error's text, for people: at most [`MAX_ERROR_CHARS`] characters, none of them a control.
+    pub words: Option<String>,
+}
+
+/// The most characters of an error that people read.
+pub const MAX_ERROR_CHARS: usize = 160;
+
+impl Call {
+    /// A call of `tool` with this input, JSON text. `name` is the tool as a name of at most 64 characters.
+    pub fn new(id: Option<&str>, tool: &str, name: String, input: Option<&str>) -> Self {
+        let (print, kind) = print::made(tool, input);
+        Self { id: id.map(print::id), tool: name, print, kind, outcome: None }
+    }
+}
+
+impl Outcome {
+    /// What came of a call of `tool`; the response is JSON text, any other text counts as if it were a string of it.
+    pub fn new(tool: &str, ok: bool, response: Option<&str>) -> Self {
+        let (print, gist) = print::came(ok, response);
+        Self {
+            ok,
+            print,
+            gist,
+            error: (!ok).then(|| print::error(tool, response.unwrap_or_default())),
+            words: response.filter(|_| !ok).map(|text| print::words(text, MAX_ERROR_CHARS)),
+        }
+    }
 }
 
 /// Usage that a sensor read: rows and how far it came, in one.

@@ -32,6 +32,7 @@ pub mod shut;
 pub mod state;
 pub mod table;
 pub mod time;
+pub mod trip;
 pub mod usage;
 pub mod verdict;
 

@@ -44,7 +44,7 @@ pub struct Limit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// Judged by calls and their outcomes. It has no detector in this version.
+    /// Judged by calls and their outcomes.
     Evidence,
     /// Literal limits: identical calls in a row, calls in all, calls in a short time.
     Strict,
@@ -120,6 +120,12 @@ impl CircuitPolicy {
     /// How many identical calls in a row trip; 0 means no limit. One call is never a repetition: 1 counts as 2.
     pub fn duplicates(&self) -> u64 {
         if self.duplicate_threshold == 1 { 2 } else { self.duplicate_threshold }
+    }
+
+    /// A limit of the evidence detectors that repeats of one call reach too: never below the limit on identical calls
+    /// that an operator raised.
+    pub(crate) fn at_least(&self, limit: u64) -> u64 {
+        limit.max(self.duplicates())
     }
 
     /// How many calls in the window are too many; 0 means no limit.

@@ -3,13 +3,20 @@
 //!
 //! Equal prints mean equal things but for chance, one in 2^64; they are no security boundary.
 
+mod gist;
+mod kind;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::canon::{Canon, Strings, head, read};
 use crate::mask::{LongNumbers, masked};
+
+pub use gist::Gist;
+pub use kind::{Kind, Part};
 
 /// Keys by which an agent explains a call. Calls that differ in them only are the same call.
 const BOOKKEEPING: [&str; 6] =
@@ -33,10 +40,21 @@ impl Print {
     /// The print of both, in this order.
     #[must_use]
     pub fn with(self, other: Self) -> Self {
-        let mut canon = Canon::new("both", Strings::Exact);
-        canon.exact(&self.to_string());
-        canon.exact(&other.to_string());
-        Self(canon.finish())
+        let mut both = [0; 16];
+        both[..8].copy_from_slice(&self.0.to_le_bytes());
+        both[8..].copy_from_slice(&other.0.to_le_bytes());
+        Self(xxh3_64(&both))
+    }
+
+    /// A print that no thing has, but this number.
+    pub(crate) fn of_number(number: u64) -> Self {
+        Self(xxh3_64(&number.to_be_bytes()))
+    }
+
+    /// The print of both, in whatever order.
+    #[must_use]
+    pub(crate) fn beside(self, other: Self) -> Self {
+        Self(self.0.wrapping_add(other.0))
     }
 }
 
@@ -68,10 +86,17 @@ impl TryFrom<String> for Print {
 
 /// The print of a call: its tool and its input, JSON text. Equal for equal arguments, however they are written.
 pub fn call(tool: &str, input: Option<&str>) -> Print {
+    made(tool, input).0
+}
+
+/// The print of a call, and what it is for.
+pub fn made(tool: &str, input: Option<&str>) -> (Print, Kind) {
     let mut canon = Canon::new("call", Strings::Exact);
     canon.exact(one_name(tool));
     let text = input.map(str::trim_ascii).filter(|text| !text.is_empty());
-    match text.map_or(Ok(Value::Null), |text| read(text).ok_or(text)) {
+    let read = text.map_or(Ok(Value::Null), |text| read(text).ok_or(text));
+    let kind = kind::of(tool, read.as_ref().unwrap_or(&Value::Null));
+    match read {
         Ok(Value::Null) => canon.fields(&Map::new(), |_| true),
         // Where there is nothing but bookkeeping, that is what the tool is about: its calls are not all one.
         Ok(Value::Object(fields)) => {
@@ -81,7 +106,7 @@ pub fn call(tool: &str, input: Option<&str>) -> Print {
         Ok(value) => canon.value(&value),
         Err(text) => unread(&mut canon, text),
     }
-    Print(canon.finish())
+    (Print(canon.finish()), kind)
 }
 
 /// The print of a call's id (`tool_use_id`).
@@ -94,13 +119,15 @@ pub fn id(tool_use_id: &str) -> Print {
 /// The print of what came out of a call: whether it is an error, and the response without what differs each time (times,
 /// ids, temporary paths). The response is JSON text; any other text counts as if it were a JSON string of it.
 pub fn outcome(ok: bool, response: Option<&str>) -> Print {
+    came(ok, response).0
+}
+
+/// The print of what came out of a call, and what that says.
+pub fn came(ok: bool, response: Option<&str>) -> (Print, Gist) {
     let mut canon = Canon::new(if ok { "ok" } else { "error" }, Strings::Masked);
-    match response.map(|text| read(text).ok_or(text)) {
-        None => canon.value(&Value::Null),
-        Some(Ok(value)) => canon.value(&value),
-        Some(Err(text)) => canon.string(text),
-    }
-    Print(canon.finish())
+    let value = response.map(said);
+    canon.value(value.as_ref().unwrap_or(&Value::Null));
+    (Print(canon.finish()), gist::of(ok, value.as_ref()))
 }
 
 /// The print of an error: its tool, and the first 400 characters of its text without what differs each time and without
@@ -116,6 +143,24 @@ pub fn error(tool: &str, text: &str) -> Print {
         None => canon.exact(&beginning(text)),
     }
     Print(canon.finish())
+}
+
+/// Whether an outcome's words are those of a refusal, by a human, another hook, or us, or of a call that was given up
+/// for another: for callers that are told the words alone.
+pub fn is_refusal(response: Option<&str>) -> bool {
+    gist::of(false, response.map(said).as_ref()) != Gist::Plain
+}
+
+/// The beginning of an error's text for people, on one line.
+pub(crate) fn words(response: &str, max_chars: usize) -> String {
+    let value = said(response);
+    let text = value.as_str().or_else(|| head(&value)).unwrap_or(response);
+    let shown = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !c.is_control());
+    shown.take(max_chars).collect::<String>().trim().to_owned()
+}
+
+fn said(response: &str) -> Value {
+    read(response).unwrap_or_else(|| Value::String(response.to_owned()))
 }
 
 /// What counts of an error's text.

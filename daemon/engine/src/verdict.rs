@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::circuit::{CircuitId, Trip};
+use crate::detect::Heard;
 use crate::hold::HoldEnd;
 use crate::ids::{BudgetId, HoldId};
 use crate::records::BreakerState;
@@ -134,6 +135,8 @@ pub enum ModelText {
     },
     /// The words of the operator who let the agent go on.
     Said(String),
+    /// What is anomalous about its calls.
+    Loop(Heard),
 }
 
 /// How a circuit stands.

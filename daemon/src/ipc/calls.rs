@@ -16,15 +16,14 @@ const REFUSED_CALL: &str = "<tool_use_error>";
 /// The calls of a hook's payload.
 pub fn of(input: &HookInput<'_>) -> Vec<Call> {
     match input.event {
-        Event::PreToolUse => one(input, None),
+        Event::PreToolUse => one(input, |_| None),
         Event::PostToolUse => {
-            one(input, Some(Outcome { ok: true, print: print::outcome(true, text(input.tool_response)) }))
+            one(input, |tool| Some(Outcome::new(tool, true, text(input.tool_response))))
         }
         Event::PostToolUseFailure => {
             // As JSON, so that an error reads the same wherever it is told of.
             let error = input.error.as_ref().map(|e| serde_json::Value::from(e.as_str()).to_string());
-            let print = print::outcome(false, error.as_deref());
-            one(input, Some(Outcome { ok: false, print }))
+            one(input, |tool| Some(Outcome::new(tool, false, error.as_deref())))
         }
         Event::PostToolBatch => input.tool_calls.iter().take(MAX_CALLS).map(in_batch).collect(),
         Event::SessionStart
@@ -39,25 +38,19 @@ pub fn of(input: &HookInput<'_>) -> Vec<Call> {
     }
 }
 
-fn one(input: &HookInput<'_>, outcome: Option<Outcome>) -> Vec<Call> {
+fn one(input: &HookInput<'_>, outcome: impl FnOnce(&str) -> Option<Outcome>) -> Vec<Call> {
     let Some(tool) = &input.tool_name else { return Vec::new() };
-    vec![Call {
-        id: input.tool_use_id.as_deref().map(print::id),
-        tool: tool_name(tool),
-        print: print::call(tool, text(input.tool_input)),
-        outcome,
-    }]
+    let call = Call::new(input.tool_use_id.as_deref(), tool, tool_name(tool), text(input.tool_input));
+    vec![Call { outcome: outcome(tool), ..call }]
 }
 
 fn in_batch(call: &ToolCall<'_>) -> Call {
-    let response = text(call.tool_response);
-    let ok = !response.is_some_and(|text| text.trim_start_matches(['"', ' ']).starts_with(REFUSED_CALL));
-    Call {
-        id: Some(call.tool_use_id.as_str()).filter(|id| !id.is_empty()).map(print::id),
-        tool: tool_name(&call.tool_name),
-        print: print::call(&call.tool_name, text(call.tool_input)),
-        outcome: Some(Outcome { ok, print: print::outcome(ok, response) }),
-    }
+    let (tool, response) = (call.tool_name.as_str(), text(call.tool_response));
+    let is_error = response.is_some_and(|text| text.trim_start_matches(['"', ' ']).starts_with(REFUSED_CALL));
+    let ok = !is_error && !print::is_refusal(response);
+    let id = Some(call.tool_use_id.as_str()).filter(|id| !id.is_empty());
+    let made = Call::new(id, tool, tool_name(tool), text(call.tool_input));
+    Call { outcome: Some(Outcome::new(tool, ok, response)), ..made }
 }
 
 fn text(raw: Option<&RawValue>) -> Option<&str> {

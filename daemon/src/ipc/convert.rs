@@ -5,6 +5,7 @@ use std::path::Path;
 
 use bursar_engine::circuit::CircuitId;
 use bursar_engine::command::{self, Act};
+use bursar_engine::detect::{Detector, Heard};
 use bursar_engine::ids::{AgentKey, AlertId, BudgetId, IdError, SessionId, is_name, to_name};
 use bursar_engine::policy::Limit;
 use bursar_engine::protection::{PassphraseHash, Protect};
@@ -14,7 +15,7 @@ use bursar_engine::run::Begins;
 use bursar_engine::table::{Cell, HookEvent};
 use bursar_engine::time::Timestamp;
 use bursar_engine::verdict::{Because, BudgetFigures, CircuitFigures, ModelText, Verdict, Why};
-use bursar_protocol::answer::{self, Answer, Figures, Say};
+use bursar_protocol::answer::{self, Answer, Figures, Loop, Say};
 use bursar_protocol::hook_input::{Event, HookInput};
 use bursar_protocol::message::{Amount, HookFrame, OperatorAct};
 
@@ -81,6 +82,8 @@ pub fn hook(frame: &HookFrame, input: &HookInput<'_>, wall: Timestamp) -> Result
         begins: begins(input),
         caught_up: true,
         calls: super::calls::of(input),
+        by_hand: input.event == Event::PreCompact && input.source.as_deref() == Some("manual"),
+        stop_blocked: input.event == Event::Stop && input.stop_hook_active,
         seed_shape: input.seed_shape,
     })
 }
@@ -130,6 +133,30 @@ fn model_text(text: &ModelText) -> String {
             budget.into_iter().chain(circuit).collect::<Vec<_>>().join("\n")
         }
         ModelText::Said(words) => answer::operator_says(words),
+        ModelText::Loop(heard) => answer::loop_for_the_model(loop_of(heard)),
+    }
+}
+
+fn loop_of(heard: &Heard) -> Loop<'_> {
+    let Heard { detector, count, of_which, window_s, tool } = heard;
+    let (count, of_which, window_s) = (*count, *of_which, window_s.unwrap_or(0));
+    match detector {
+        Detector::RepeatedCall | Detector::IdenticalCalls => Loop::Repeated(count, tool),
+        Detector::RepeatedMessage => Loop::Message(count),
+        Detector::FailingCall => Loop::Failing(count, tool),
+        Detector::Cycle => Loop::Cycle(count, of_which),
+        Detector::StuckWait => Loop::StuckWait(count, tool),
+        Detector::SameError => Loop::SameError(count, tool),
+        Detector::LowNovelty => Loop::LowNovelty(count, of_which),
+        Detector::EmptyResults => Loop::Empty(count),
+        Detector::Rereading => Loop::Rereading(count),
+        Detector::RapidFire => Loop::RapidFire(count, window_s),
+        Detector::Subagents | Detector::SubagentDepth => Loop::Subagents(count, window_s),
+        Detector::Compactions => Loop::Compactions(count),
+        Detector::BlockedStops => Loop::BlockedStops(count),
+        Detector::DeniedCall => Loop::Denied(count, tool),
+        Detector::TodoOnly => Loop::TodoOnly(count),
+        Detector::IterationLimit | Detector::SameCallAgain | Detector::LoopAgain => Loop::Calls(count),
     }
 }
 

@@ -248,7 +248,7 @@ fn log(service: &Service, hook: &Hook, verdict: &Verdict, began: Instant) {
 }
 
 fn warns(verdict: &Verdict) -> bool {
-    verdict.texts.iter().any(|text| matches!(text, ModelText::Warning { .. }))
+    verdict.texts.iter().any(|text| matches!(text, ModelText::Warning { .. } | ModelText::Loop(_)))
 }
 
 fn log_malformed(service: &Service, why: &str, began: Instant) {

@@ -36,6 +36,8 @@ pub(crate) fn hook(id: &str, event: HookEvent, at: u64) -> Hook {
         begins: None,
         caught_up: true,
         calls: Vec::new(),
+        by_hand: false,
+        stop_blocked: false,
         seed_shape: false,
     }
 }

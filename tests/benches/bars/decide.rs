@@ -62,6 +62,8 @@ fn hook(session: &str, event: HookEvent) -> Hook {
         begins: None,
         caught_up: true,
         calls: Vec::new(),
+        by_hand: false,
+        stop_blocked: false,
         seed_shape: false,
     }
 }

@@ -1,14 +1,18 @@
 //! An agent's calls, counted in its circuit.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::State;
 use crate::alert::{Alert, AlertType};
 use crate::circuit::{Circuit, CircuitId, Effect};
 use crate::command::Hook;
+use crate::decide::family;
+use crate::detect::{Detector, Heard};
 use crate::event::Event;
-use crate::ids::AlertId;
+use crate::ids::{AgentKey, AlertId};
 use crate::policy::Profile;
+use crate::print::Kind;
 use crate::table::HookEvent;
 use crate::time::Timestamp;
 
@@ -18,6 +22,8 @@ pub(super) struct Counted<'a> {
     pub(super) circuit: Option<Cow<'a, Circuit>>,
     /// The call that opened it goes ahead all the same (DETECTION, `strict`).
     pub(super) passes: bool,
+    /// What the model is to hear of its calls.
+    pub(super) warning: Option<Heard>,
 }
 
 impl Counted<'_> {
@@ -36,54 +42,83 @@ pub(super) fn count<'a>(
 ) -> Counted<'a> {
     let id = CircuitId::of(&hook.session, &hook.agent);
     let known = state.circuits.get(&id);
-    if !state.policy.circuits.enabled || !matters(hook) {
-        return Counted { circuit: known.map(Cow::Borrowed), passes: false };
+    let as_it_is = || Counted { circuit: known.map(Cow::Borrowed), passes: false, warning: None };
+    let policy = &state.policy.circuits;
+    if !policy.enabled || !matters(hook, policy.profile) || family::is_off(state, hook) {
+        return as_it_is();
     }
-    let mut circuit = known.cloned().unwrap_or_else(|| {
-        Circuit::new(hook.session.clone(), hook.agent.clone(), shown_as(state, hook), now)
-    });
-    let passes = tell(&mut circuit, state, hook, now);
-    if known == Some(&circuit) || (known.is_none() && circuit.window.iterations == 0) {
-        return Counted { circuit: known.map(Cow::Borrowed), passes: false };
+    let mut circuit = known.cloned().unwrap_or_else(|| new(state, hook, now));
+    let told = tell(&mut circuit, state, hook, now);
+    let mut others = BTreeMap::new();
+    if policy.profile == Profile::Evidence {
+        others = family::tell(&mut circuit, told.agents, state, hook, now);
     }
-    if circuit.trips > known.map_or(0, |c| c.trips) {
-        events.push(Event::Alert(tripped(AlertId(state.next_alert), &circuit, now)));
+    let hears = hook.event.carries_text() && !circuit.is_open();
+    let warning = if hears { circuit.window.trail.warning.take() } else { None };
+    let is_nobody = known.is_none() && circuit == new(state, hook, now);
+    if (known == Some(&circuit) || is_nobody) && others.is_empty() {
+        return as_it_is();
     }
-    events.push(Event::Circuit(circuit.clone()));
-    Counted { circuit: Some(Cow::Owned(circuit)), passes }
+    for changed in others.values().chain([&circuit]) {
+        if changed.trips > state.circuits.get(&changed.id).map_or(0, |c| c.trips) {
+            events.push(Event::Alert(tripped(family::next_alert(state, events), changed, now)));
+        }
+        events.push(Event::Circuit(changed.clone()));
+    }
+    Counted { circuit: Some(Cow::Owned(circuit)), passes: told.passes, warning }
 }
 
-fn matters(hook: &Hook) -> bool {
+fn new(state: &State, hook: &Hook, now: Timestamp) -> Circuit {
+    Circuit::new(hook.session.clone(), hook.agent.clone(), shown_as(state, hook), now)
+}
+
+fn matters(hook: &Hook, profile: Profile) -> bool {
     match hook.event {
         HookEvent::PreToolUse
         | HookEvent::PostToolUse
         | HookEvent::PostToolUseFailure
         | HookEvent::PostToolBatch => !hook.calls.is_empty(),
         HookEvent::HumanPrompt => true,
+        HookEvent::SubagentStart | HookEvent::Stop | HookEvent::PreCompact => profile == Profile::Evidence,
         HookEvent::SessionStart
         | HookEvent::SessionEnd
         | HookEvent::OtherPrompt
-        | HookEvent::SubagentStart
         | HookEvent::SubagentStop
-        | HookEvent::Stop
-        | HookEvent::PreCompact
         | HookEvent::PostCompact
         | HookEvent::Notification => false,
     }
 }
 
-/// Tells the circuit; whether this hook's own call passes though it opened the circuit.
-fn tell(circuit: &mut Circuit, state: &State, hook: &Hook, now: Timestamp) -> bool {
+/// What came of telling a circuit.
+#[derive(Default)]
+struct Told {
+    /// This hook's own call passes though it opened the circuit.
+    passes: bool,
+    /// How many calls for a subagent it told of first.
+    agents: u32,
+}
+
+/// Tells the circuit of an event that is no call, or of its calls.
+fn tell(circuit: &mut Circuit, state: &State, hook: &Hook, now: Timestamp) -> Told {
     let policy = &state.policy.circuits;
-    if hook.event == HookEvent::HumanPrompt {
-        // A limit that was set literally runs on until it is reset (6.10).
-        let is_literal = policy.profile == Profile::Strict || policy.max_iterations.is_some();
-        if !is_literal && !circuit.is_open() {
-            circuit.clear_window();
+    match hook.event {
+        HookEvent::HumanPrompt => {
+            // A limit that was set literally runs on until it is reset (6.10).
+            let is_literal = policy.profile == Profile::Strict || policy.max_iterations.is_some();
+            if !is_literal && !circuit.is_open() {
+                circuit.prompted();
+            }
         }
-        return false;
+        HookEvent::PreCompact if !hook.by_hand => circuit.nothing_done(Detector::Compactions, policy, now),
+        HookEvent::Stop if hook.stop_blocked => circuit.nothing_done(Detector::BlockedStops, policy, now),
+        _ => return tell_calls(circuit, state, hook, now),
     }
-    let mut passes = false;
+    Told::default()
+}
+
+fn tell_calls(circuit: &mut Circuit, state: &State, hook: &Hook, now: Timestamp) -> Told {
+    let policy = &state.policy.circuits;
+    let mut told = Told::default();
     for call in &hook.calls {
         // Without an id it cannot be told whether another hook tells of it too: then only its end counts.
         let is_about_to_run = hook.event == HookEvent::PreToolUse;
@@ -94,19 +129,29 @@ fn tell(circuit: &mut Circuit, state: &State, hook: &Hook, now: Timestamp) -> bo
         if call.id.is_none() && circuit.window.passes(call.print) {
             continue;
         }
+        if call.id.is_some_and(|id| circuit.window.told.contains(&id)) {
+            continue;
+        }
         let was_announced = call.id.is_none_or(|id| circuit.window.seen(id).is_some());
-        let effect = circuit.call(call, policy, now);
-        passes |= is_about_to_run && effect == Effect::TrippedAndPasses;
+        let is_told_first = call.id.is_none() || !was_announced;
         // A call that only its batch tells of never ran: what it came to closes nothing.
         let ran = was_announced || hook.event != HookEvent::PostToolBatch;
-        if let Some(outcome) = call.outcome.as_ref().filter(|_| ran) {
-            circuit.outcome(call, outcome, policy, now);
+        let is_made = is_told_first && ran && !circuit.is_open();
+        told.agents += u32::from(is_made && call.kind == Kind::Subagent);
+        let effect = circuit.call(call, policy, now);
+        told.passes |= is_about_to_run && effect == Effect::TrippedAndPasses;
+        if let Some(outcome) = &call.outcome {
+            if family::is_exempt(state, hook, call) {
+                circuit.let_end(call);
+            } else {
+                circuit.outcome(call, outcome, ran, policy, now);
+            }
         }
     }
     if hook.event == HookEvent::PostToolBatch {
-        circuit.batch_ended(&hook.calls);
+        circuit.batch_ended(&hook.calls, policy, now);
     }
-    passes
+    told
 }
 
 fn shown_as(state: &State, hook: &Hook) -> String {
@@ -116,6 +161,12 @@ fn shown_as(state: &State, hook: &Hook) -> String {
     let main = hook.agent.sub().is_none();
     let named = if main { hook.shown_as.clone().or(session) } else { hook.agent_type.clone().or(of_type) };
     named.filter(|n| !n.is_empty()).unwrap_or_else(|| hook.agent.to_string())
+}
+
+/// As [`shown_as`], for an agent that this hook is not of.
+pub(super) fn shown_as_other(state: &State, hook: &Hook, agent: &AgentKey) -> String {
+    let other = Hook { agent: agent.clone(), agent_type: None, shown_as: None, calls: Vec::new(), ..hook.clone() };
+    shown_as(state, &other)
 }
 
 /// The alert of a trip.

@@ -7,6 +7,7 @@ use crate::alert::{Alert, AlertType};
 use crate::budget::{Budget, Seal};
 use crate::command::Hook;
 use crate::decide::holds::{begin, instead_of_hold};
+use crate::decide::family::next_alert;
 use crate::decide::{Decision, Reply, calls, settle, texts};
 use crate::event::Event;
 use crate::ids::{AgentKey, AlertId, BudgetId, SessionId, to_name};
@@ -24,7 +25,7 @@ pub(super) fn decide(state: &State, hook: &Hook, now: Timestamp) -> Decision {
     let above = above(state, hook);
     let verdict = match state.tightest(&above, counted.meets()) {
         Some(shut) => stopped(state, hook, shut, now, &mut events),
-        None => texts::open(state, hook, above, counted.circuit.as_deref(), &mut events),
+        None => texts::open(state, hook, above, &counted, &mut events),
     };
     Decision { reply: Reply::Verdict(verdict), events }
 }
@@ -110,9 +111,7 @@ fn too_many_alert(state: &State, shut: Shut<'_>, now: Timestamp, sofar: &[Event]
     if state.alerts.values().any(|a| a.alert_type == kind && !a.acknowledged) {
         return None;
     }
-    // A trip may have raised an alert in this very decision.
-    let raised = sofar.iter().filter(|e| matches!(e, Event::Alert(_))).count() as u64;
-    let id = AlertId(state.next_alert + raised);
+    let id = next_alert(state, sofar);
     Some(Event::Alert(match shut {
         Shut::Budget(budget) => alert(id, budget, kind, now),
         Shut::Circuit(circuit) => Alert { alert_type: kind, ..calls::tripped(id, circuit, now) },

@@ -2,6 +2,7 @@
 
 mod books;
 mod calls;
+mod family;
 mod holds;
 mod hook;
 mod keep;

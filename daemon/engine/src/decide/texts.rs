@@ -4,6 +4,7 @@ use crate::State;
 use crate::budget::Status;
 use crate::circuit::{Circuit, CircuitId};
 use crate::command::Hook;
+use crate::decide::calls::Counted;
 use crate::event::Event;
 use crate::ids::BudgetId;
 use crate::policy::{Mode, OnPause, StatusInPrompt};
@@ -17,7 +18,7 @@ pub(super) fn open(
     state: &State,
     hook: &Hook,
     above: Vec<BudgetId>,
-    circuit: Option<&Circuit>,
+    counted: &Counted<'_>,
     events: &mut Vec<Event>,
 ) -> Verdict {
     if !hook.event.carries_text() {
@@ -28,9 +29,10 @@ pub(super) fn open(
     if state.policy.mode == Mode::Observe {
         return Verdict { because: warning.map(|(because, _)| because), ..Verdict::ALLOW };
     }
-    let mut texts: Vec<ModelText> = status(state, hook, circuit).into_iter().collect();
+    let mut texts: Vec<ModelText> = status(state, hook, counted.circuit.as_deref()).into_iter().collect();
     let (because, text) = warning.unzip();
     texts.extend(text);
+    texts.extend(counted.warning.clone().map(ModelText::Loop));
     Verdict { because, texts, ..Verdict::ALLOW }
 }
 

@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::trail::Trail;
+use super::rapid_fire;
+use crate::policy::{CircuitPolicy, Profile};
 use crate::print::Print;
 use crate::time::Timestamp;
 
@@ -15,6 +18,9 @@ pub const MAX_PENDING: usize = 256;
 
 /// The most calls without an id that are waited for: an agent makes few at once.
 const MAX_PASSING: usize = 16;
+
+/// How many calls are remembered whose batches have ended.
+const MAX_TOLD: usize = 32;
 
 /// How many outcomes are remembered, to know a new one.
 const MAX_OUTCOMES: usize = 32;
@@ -51,16 +57,30 @@ pub struct Window {
     /// Calls without an id that met an open circuit: let go on later, their ends pass uncounted.
     #[serde(default)]
     pub passing: VecDeque<Print>,
+    /// The last calls whose batches have ended: a call that is told of again after that counts no second time.
+    #[serde(default)]
+    pub told: VecDeque<Print>,
+    /// The agent's hooks tell when all calls of a message have ended.
+    #[serde(default)]
+    pub tells_batches: bool,
+    /// What the evidence detectors see.
+    #[serde(default)]
+    pub trail: Trail,
 }
 
 impl Window {
     /// A call is made.
-    pub(crate) fn add(&mut self, call: Print, now: Timestamp, times: usize) {
+    pub(crate) fn add(&mut self, call: Print, policy: &CircuitPolicy, now: Timestamp) {
         self.iterations = self.iterations.saturating_add(1);
         self.run = if self.last == Some(call) { self.run.saturating_add(1) } else { 1 };
         self.last = Some(call);
         self.times.push_back(now);
-        while self.times.len() > times.min(MAX_TIMES) {
+        let literal = usize::try_from(policy.rapid_fire()).unwrap_or(usize::MAX);
+        let by_evidence = policy.profile == Profile::Evidence;
+        let kept = if by_evidence { literal.max(rapid_fire::TOO_MANY) } else { literal };
+        let length_ms = policy.rapid_fire_window_s.saturating_mul(1_000);
+        let is_over = |first: &Timestamp| by_evidence && now.since(*first) >= length_ms;
+        while self.times.len() > kept.min(MAX_TIMES) || self.times.front().is_some_and(is_over) {
             self.times.pop_front();
         }
     }
@@ -76,6 +96,17 @@ impl Window {
     /// The call of that id, if a hook told of it before.
     pub(crate) fn seen(&mut self, id: Print) -> Option<&mut Pending> {
         self.pending.iter_mut().find(|p| p.id == id)
+    }
+
+    /// The calls of a batch have ended.
+    pub(crate) fn batch_ended(&mut self, ids: &[Print]) {
+        self.pending.retain(|p| !ids.contains(&p.id));
+        for id in ids {
+            self.told.push_back(*id);
+            if self.told.len() > MAX_TOLD {
+                self.told.pop_front();
+            }
+        }
     }
 
     /// A call without an id meets an open circuit.
@@ -108,11 +139,12 @@ impl Window {
     pub(crate) fn forget_runs(&mut self) {
         (self.run, self.last) = (0, None);
         self.times.clear();
+        self.trail.forget();
     }
 
     /// All begins anew but what batches have not ended.
     pub(crate) fn clear(&mut self) {
-        let pending = std::mem::take(&mut self.pending);
-        *self = Self { pending, ..Self::default() };
+        let (pending, told) = (std::mem::take(&mut self.pending), std::mem::take(&mut self.told));
+        *self = Self { pending, told, tells_batches: self.tells_batches, ..Self::default() };
     }
 }

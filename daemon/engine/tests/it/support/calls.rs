@@ -5,7 +5,6 @@ use bursar_engine::command::{Act, Call, Hook, Outcome};
 use bursar_engine::decide::Done;
 use bursar_engine::ids::HoldId;
 use bursar_engine::policy::{CircuitPolicy, Policy, Profile};
-use bursar_engine::print;
 use bursar_engine::records::BreakerState;
 use bursar_engine::table::{Cell, HookEvent};
 
@@ -20,18 +19,13 @@ pub(crate) fn strict(cooldown_s: u64) -> Policy {
 /// What was called, without an outcome.
 pub(crate) fn call(id: Option<&str>, what: &str) -> Call {
     let input = format!("{{\"command\":\"{what}\"}}");
-    Call {
-        id: id.map(print::id),
-        tool: "Bash".to_owned(),
-        print: print::call("Bash", Some(&input)),
-        outcome: None,
-    }
+    Call::new(id, "Bash", "Bash".to_owned(), Some(&input))
 }
 
 /// What was called and what came of it.
 pub(crate) fn ended(id: Option<&str>, what: &str, ok: bool, output: &str) -> Call {
     let output = serde_json::Value::from(output).to_string();
-    let outcome = Some(Outcome { ok, print: print::outcome(ok, Some(&output)) });
+    let outcome = Some(Outcome::new("Bash", ok, Some(&output)));
     Call { outcome, ..call(id, what) }
 }
 

@@ -203,6 +203,8 @@ pub(crate) fn hook(event: HookEvent) -> Hook {
         begins: None,
         caught_up: true,
         calls: Vec::new(),
+        by_hand: false,
+        stop_blocked: false,
         seed_shape: false,
     }
 }

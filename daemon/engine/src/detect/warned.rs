@@ -1,0 +1,45 @@
+//! What the model was warned of: once for each loop, and again at double the count.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Detector, Finding};
+use crate::print::Print;
+
+/// How many loops are remembered; the one warned of longest ago is forgotten first.
+const MAX_WARNED: usize = 8;
+
+/// Loops, and from which count on they are warned of again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Warned(Vec<(Print, u64)>);
+
+/// A warning: which detector, and its evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    /// Which detector.
+    pub detector: Detector,
+    /// How many calls it is about.
+    pub count: u64,
+    /// How many of them differ, or how many make one round, where that matters.
+    pub of_which: u64,
+    /// Within how many seconds, where that matters.
+    pub window_s: Option<u64>,
+    /// The tool of the last call, as a name of at most 64 characters.
+    pub tool: String,
+}
+
+impl Warned {
+    /// The first of these that is to be said. All count as said with it: they are seen in the same calls.
+    pub(crate) fn due(&mut self, findings: &[Finding]) -> Option<usize> {
+        let is_due = |f: &Finding| self.0.iter().all(|(known, from)| *known != f.identity || f.count >= *from);
+        let due = findings.iter().position(is_due)?;
+        for finding in findings {
+            self.0.retain(|(known, _)| *known != finding.identity);
+            if self.0.len() >= MAX_WARNED {
+                self.0.remove(0);
+            }
+            self.0.push((finding.identity, finding.count.saturating_mul(2)));
+        }
+        Some(due)
+    }
+}

@@ -1,0 +1,190 @@
+//! A file of scenarios: one a line, each the calls of a session, with what is expected of the breaker.
+
+use std::collections::BTreeMap;
+
+use bursar_engine::policy::{CircuitPolicy, Profile};
+use bursar_engine::time::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Happening, Made, Replay, Seen, What};
+
+/// A scenario.
+#[derive(Debug, Deserialize)]
+pub struct Scenario {
+    /// Its name.
+    pub name: String,
+    /// Its calls.
+    pub calls: Vec<Call>,
+    /// Settings that are not the default ones.
+    #[serde(default)]
+    pub config: Config,
+    /// What is expected: `trip` or `no_trip`.
+    pub expect: Option<String>,
+    /// The latest call at which a circuit must be open.
+    pub at_call: Option<u64>,
+    /// A warning before any trip: `must`, `ok` or `must_not`.
+    pub warn: Option<String>,
+    /// The latest call at which a half-open circuit must be open again.
+    pub reopen_at_call: Option<u64>,
+    /// After which call a half-open circuit is closed.
+    pub closes_after_call: Option<u64>,
+}
+
+/// Settings of a scenario.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    enabled: Option<bool>,
+    profile: Option<Profile>,
+    identical_limit: Option<u64>,
+    max_iterations: Option<u64>,
+    rapid_fire_threshold: Option<u64>,
+    rapid_fire_window: Option<u64>,
+    cooldown: Option<u64>,
+}
+
+/// A call of a scenario, or an event whose name begins with `_`.
+#[derive(Debug, Deserialize)]
+pub struct Call {
+    tool: String,
+    #[serde(default)]
+    input: Option<Box<RawValue>>,
+    #[serde(default = "yes")]
+    ok: bool,
+    #[serde(default)]
+    output: String,
+    /// Seconds since the beginning.
+    #[serde(default)]
+    t: f64,
+    agent: Option<String>,
+    /// Calls of one message have the same.
+    batch: Option<u64>,
+    #[serde(default)]
+    denied: bool,
+    id: Option<String>,
+    #[serde(default)]
+    user_prompt_before: bool,
+    #[serde(default)]
+    half_open_before: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// How the client begins the result of a call that a person refused.
+const DENIED: &str = "The user doesn't want to proceed with this tool use.";
+
+impl Scenario {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(line: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(line)
+    }
+
+    /// The breaker's settings that it asks for, over these.
+    pub fn policy(&self, base: &CircuitPolicy) -> CircuitPolicy {
+        let config = &self.config;
+        CircuitPolicy {
+            enabled: config.enabled.unwrap_or(base.enabled),
+            profile: config.profile.unwrap_or(base.profile),
+            duplicate_threshold: config.identical_limit.unwrap_or(base.duplicate_threshold),
+            max_iterations: config.max_iterations.or(base.max_iterations),
+            rapid_fire_threshold: config.rapid_fire_threshold.or(base.rapid_fire_threshold),
+            rapid_fire_window_s: config.rapid_fire_window.unwrap_or(base.rapid_fire_window_s),
+            cooldown_s: config.cooldown.unwrap_or(base.cooldown_s),
+        }
+    }
+
+    /// What the breaker makes of it.
+    pub fn replay(&self, base: &CircuitPolicy) -> Seen {
+        let mut replay = Replay::new(self.policy(base));
+        // The calls of each agent's message that is not over.
+        let mut open: BTreeMap<Option<String>, (Option<u64>, Vec<(Made, Box<RawValue>)>)> = BTreeMap::new();
+        for (n, call) in self.calls.iter().enumerate() {
+            let at = Timestamp(1_800_000_000_000 + milliseconds(call.t));
+            let agent = call.agent.clone().filter(|agent| agent != "main");
+            let is_over = |batch: &Option<u64>| batch.is_none() || *batch != call.batch;
+            if let Some((_, calls)) = open.get_mut(&agent).filter(|(batch, _)| is_over(batch)) {
+                let calls = std::mem::take(calls);
+                end(&mut replay, at, agent.as_ref(), calls);
+            }
+            if call.user_prompt_before {
+                replay.tell(&Happening { at, agent: None, what: What::Prompt { human: true } });
+            }
+            if call.half_open_before {
+                replay.tell(&Happening { at, agent: None, what: What::Acknowledged });
+            }
+            let is_of_last = |next: &Call| next.batch.is_some() && next.batch == call.batch && next.agent == call.agent;
+            match call.happenings(n) {
+                Told::Event(what) => replay.tell(&Happening { at, agent: agent.clone(), what }),
+                Told::Nothing => {}
+                Told::Call { made, response } => {
+                    replay.tell(&Happening { at, agent: agent.clone(), what: What::Begins(made.clone()) });
+                    if !call.denied {
+                        let what = What::Ends { made: made.clone(), ok: call.ok, response: response.clone() };
+                        replay.tell(&Happening { at, agent: agent.clone(), what });
+                    }
+                    let (batch, calls) = open.entry(agent.clone()).or_default();
+                    *batch = call.batch;
+                    calls.push((made, response));
+                    // The next call of this agent tells whether the message goes on.
+                    let next = self.calls.iter().skip(n + 1).find(|next| next.agent == call.agent);
+                    if !next.is_some_and(is_of_last) {
+                        let calls = std::mem::take(calls);
+                        end(&mut replay, at, agent.as_ref(), calls);
+                    }
+                }
+            }
+        }
+        replay.seen().clone()
+    }
+}
+
+fn end(replay: &mut Replay, at: Timestamp, agent: Option<&String>, calls: Vec<(Made, Box<RawValue>)>) {
+    if !calls.is_empty() {
+        replay.tell(&Happening { at, agent: agent.cloned(), what: What::Message(calls) });
+    }
+}
+
+enum Told {
+    Event(What),
+    Nothing,
+    Call { made: Made, response: Box<RawValue> },
+}
+
+impl Call {
+    fn happenings(&self, n: usize) -> Told {
+        match self.tool.as_str() {
+            "_compact" => {
+                let input = self.input.as_deref().map_or("", RawValue::get);
+                Told::Event(What::Compacts { by_itself: !input.contains("\"manual\"") })
+            }
+            "_stop_blocked" => Told::Event(What::StopBlocked),
+            other if other.starts_with('_') => Told::Nothing,
+            tool => {
+                let output = match self.output.contains("user") {
+                    false if self.denied => format!("{DENIED} {}", self.output),
+                    _ => self.output.clone(),
+                };
+                let id = self.id.clone().unwrap_or_else(|| format!("call-{n}"));
+                let input = self.input.clone().unwrap_or_else(|| RawValue::NULL.to_owned());
+                let made = Made { id, tool: tool.to_owned(), input };
+                Told::Call { made, response: text(&output) }
+            }
+        }
+    }
+}
+
+/// A text as JSON.
+fn text(text: &str) -> Box<RawValue> {
+    serde_json::value::to_raw_value(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "of a time in seconds, not below zero")]
+fn milliseconds(seconds: f64) -> u64 {
+    (seconds.max(0.0) * 1_000.0).round() as u64
+}
