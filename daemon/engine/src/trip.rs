@@ -84,7 +84,7 @@ impl Trip {
 
     /// Whether a call is another one than those of the loop.
     pub(crate) fn differs(&self, call: &Call) -> bool {
-        let only_lists = self.knows() == Detector::TodoOnly && call.kind == Kind::Todo;
+        let only_lists = self.knows() == Detector::TodoOnly && matches!(call.kind, Kind::Todo { .. });
         self.call != Some(call.print) && !self.calls.contains(&call.print) && !only_lists
     }
 }
@@ -105,8 +105,12 @@ impl fmt::Display for Trip {
             Detector::RepeatedMessage => {
                 write!(f, "{count} times in a row the same calls at once, with the same outcomes")
             }
-            Detector::FailingCall => write!(f, "{count} times the same call of {tool}, which failed each time"),
-            Detector::Cycle => write!(f, "{count} rounds of the same {of_which} calls, with the same outcomes"),
+            Detector::FailingCall => {
+                write!(f, "{count} times the same call of {tool}, which failed each time")
+            }
+            Detector::Cycle => {
+                write!(f, "{count} rounds of the same {of_which} calls, with the same outcomes")
+            }
             Detector::StuckWait => write!(f, "{count} polls with {tool}, which told nothing new"),
             Detector::SameError => write!(f, "{count} messages in which {tool} failed with the same error"),
             Detector::LowNovelty => write!(f, "{count} calls, of which {of_which} were not repeats"),
@@ -118,8 +122,12 @@ impl fmt::Display for Trip {
             },
             Detector::SubagentDepth => write!(f, "subagents of subagents, {count} deep"),
             Detector::Compactions => write!(f, "{count} compactions with nothing done between"),
-            Detector::BlockedStops => write!(f, "{count} stops that were turned back, with nothing done between"),
-            Detector::DeniedCall => write!(f, "{count} times the same call of {tool}, which had been refused"),
+            Detector::BlockedStops => {
+                write!(f, "{count} stops that were turned back, with nothing done between")
+            }
+            Detector::DeniedCall => {
+                write!(f, "{count} times the same call of {tool}, which had been refused")
+            }
             Detector::TodoOnly => write!(f, "{count} messages in a row that only kept a list of tasks"),
             Detector::LoopAgain => write!(f, "the same loop again ({tool}), which had been let go on"),
         }

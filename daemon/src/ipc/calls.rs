@@ -17,9 +17,7 @@ const REFUSED_CALL: &str = "<tool_use_error>";
 pub fn of(input: &HookInput<'_>) -> Vec<Call> {
     match input.event {
         Event::PreToolUse => one(input, |_| None),
-        Event::PostToolUse => {
-            one(input, |tool| Some(Outcome::new(tool, true, text(input.tool_response))))
-        }
+        Event::PostToolUse => one(input, |tool| Some(Outcome::new(tool, true, text(input.tool_response)))),
         Event::PostToolUseFailure => {
             // As JSON, so that an error reads the same wherever it is told of.
             let error = input.error.as_ref().map(|e| serde_json::Value::from(e.as_str()).to_string());

@@ -118,7 +118,8 @@ impl Scenario {
             if call.half_open_before {
                 replay.tell(&Happening { at, agent: None, what: What::Acknowledged });
             }
-            let is_of_last = |next: &Call| next.batch.is_some() && next.batch == call.batch && next.agent == call.agent;
+            let is_of_last =
+                |next: &Call| next.batch.is_some() && next.batch == call.batch && next.agent == call.agent;
             match call.happenings(n) {
                 Told::Event(what) => replay.tell(&Happening { at, agent: agent.clone(), what }),
                 Told::Nothing => {}
@@ -184,7 +185,11 @@ fn text(text: &str) -> Box<RawValue> {
     serde_json::value::to_raw_value(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "of a time in seconds, not below zero")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "of a time in seconds, not below zero"
+)]
 fn milliseconds(seconds: f64) -> u64 {
     (seconds.max(0.0) * 1_000.0).round() as u64
 }

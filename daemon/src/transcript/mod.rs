@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use bursar_engine::ids::{AgentKey, SessionId};
 
 pub use file::ReadError;
-pub(crate) use parse::model_name;
 pub use parse::{Line, parse};
+pub(crate) use parse::{model_name, timestamp};
 pub use read::{Read, read_new, recent_tool_use_ids};
 
 /// Whether a session's transcript is there and may be read.

@@ -175,7 +175,7 @@ pub(crate) fn model_name(model: &str) -> String {
     if name.is_empty() { "unknown".to_owned() } else { name }
 }
 
-fn timestamp(text: &str) -> Option<Timestamp> {
+pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
     let at: jiff::Timestamp = text.parse().ok()?;
     u64::try_from(at.as_millisecond()).ok().map(Timestamp)
 }

@@ -98,9 +98,7 @@ impl Circuit {
 
     /// Whether the loop goes on that a half-open circuit was opened for, and is not let go on this once.
     fn goes_on(&mut self, goes_on: impl FnOnce(&Trip) -> bool) -> bool {
-        self.state == BreakerState::HalfOpen
-            && self.trip.as_ref().is_some_and(goes_on)
-            && !self.is_pardoned()
+        self.state == BreakerState::HalfOpen && self.trip.as_ref().is_some_and(goes_on) && !self.is_pardoned()
     }
 
     fn open_again(&mut self, call: &Call, policy: &CircuitPolicy, now: Timestamp) {
@@ -135,7 +133,8 @@ impl Circuit {
             return true;
         }
         let trail = &mut self.window.trail;
-        if let Some(due) = trail.warned.due(&found.warnings).and_then(|at| found.warnings.get(at)) {
+        if let Some(due) = trail.warned.due(&found.warnings, call.print).and_then(|at| found.warnings.get(at))
+        {
             trail.warning = Some(Heard {
                 detector: due.detector,
                 count: due.count,

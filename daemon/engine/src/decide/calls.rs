@@ -165,7 +165,8 @@ fn shown_as(state: &State, hook: &Hook) -> String {
 
 /// As [`shown_as`], for an agent that this hook is not of.
 pub(super) fn shown_as_other(state: &State, hook: &Hook, agent: &AgentKey) -> String {
-    let other = Hook { agent: agent.clone(), agent_type: None, shown_as: None, calls: Vec::new(), ..hook.clone() };
+    let other =
+        Hook { agent: agent.clone(), agent_type: None, shown_as: None, calls: Vec::new(), ..hook.clone() };
     shown_as(state, &other)
 }
 

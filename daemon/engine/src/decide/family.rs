@@ -92,7 +92,8 @@ fn called(circuit: &mut Circuit, state: &State, hook: &Hook, now: Timestamp, oth
     }
     let callers = state.agents_of(&hook.session).map(|agent| CircuitId::of(&hook.session, &agent.key));
     for id in callers.filter(|id| *id != circuit.id) {
-        let other = others.remove(&id).or_else(|| state.circuits.get(&id).filter(|c| c.calls_agents).cloned());
+        let other =
+            others.remove(&id).or_else(|| state.circuits.get(&id).filter(|c| c.calls_agents).cloned());
         if let Some(mut other) = other {
             other.open_with(trip.as_ref(), now);
             others.insert(id, other);

@@ -63,11 +63,7 @@ impl Coverage {
     /// How many lines of it were seen.
     fn seen_of(&self, part: Part) -> u64 {
         let common = |p: &&Part| p.file == part.file && p.from < part.to && part.from < p.to;
-        self.parts
-            .iter()
-            .filter(common)
-            .map(|p| u64::from(p.to.min(part.to) - p.from.max(part.from)))
-            .sum()
+        self.parts.iter().filter(common).map(|p| u64::from(p.to.min(part.to) - p.from.max(part.from))).sum()
     }
 
     fn add(&mut self, mut part: Part) {

@@ -26,7 +26,7 @@ impl Failing {
             let changes = match ended.call.kind {
                 Kind::Edit(_) => true,
                 Kind::Shell | Kind::Subagent | Kind::Other => ended.is_new,
-                Kind::Read(_) | Kind::Search | Kind::Todo | Kind::Wait => false,
+                Kind::Read(_) | Kind::Search | Kind::Todo { .. } | Kind::Wait => false,
             };
             if changes {
                 self.0.clear();
@@ -40,8 +40,7 @@ impl Failing {
         }
         let count = self.0.count(call);
         let trips = policy.at_least(TRIPS);
-        (count >= WARNS).then(|| {
-            Finding::of_calls(Detector::FailingCall, count >= trips, count, call).with_calls([call])
-        })
+        (count >= WARNS)
+            .then(|| Finding::of_calls(Detector::FailingCall, count >= trips, count, call).with_calls([call]))
     }
 }

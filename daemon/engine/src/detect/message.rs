@@ -22,6 +22,10 @@ pub(crate) struct Message {
     pub(crate) all: Option<Print>,
     /// Calls that keep a list of tasks.
     pub(crate) todos: u32,
+    /// Those of them that add a task which is new.
+    adds: u32,
+    /// A list of tasks or a board came to something else than before.
+    pub(crate) lists_change: bool,
     /// A call waited, or was not told of in full.
     pub(crate) is_partial: bool,
 }
@@ -34,8 +38,11 @@ impl Message {
     /// A call has ended; whether it is the first of its message.
     pub(super) fn note(&mut self, ended: &Ended<'_>) -> bool {
         self.calls = self.calls.saturating_add(1);
-        self.todos = self.todos.saturating_add(u32::from(ended.call.kind == Kind::Todo));
+        self.todos = self.todos.saturating_add(u32::from(matches!(ended.call.kind, Kind::Todo { .. })));
+        let adds = matches!(ended.call.kind, Kind::Todo { adds: true }) && ended.outcome.ok && ended.is_new;
+        self.adds = self.adds.saturating_add(u32::from(adds));
         self.is_partial |= ended.waits;
+        self.lists_change |= ended.changed;
         if !ended.again_in_message {
             self.all = Some(self.all.map_or(ended.pair, |all| all.beside(ended.pair)));
             if self.made.len() < MAX_TOLD_APART {
@@ -53,6 +60,11 @@ impl Message {
     /// Whether its calls only keep a list of tasks.
     pub(crate) fn is_only_lists(&self) -> bool {
         self.calls > 0 && self.todos == self.calls
+    }
+
+    /// Whether its calls only add tasks.
+    pub(super) fn is_only_additions(&self) -> bool {
+        self.is_only_lists() && self.adds == self.calls
     }
 
     /// A call has ended that counts nowhere.

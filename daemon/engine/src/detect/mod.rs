@@ -30,8 +30,8 @@ use crate::policy::{CircuitPolicy, Profile};
 use crate::print::Print;
 use crate::time::Timestamp;
 
-pub(crate) use trail::Findings;
 pub use subagents::Spawns;
+pub(crate) use trail::Findings;
 pub use trail::{MAX_STEPS, Step, Trail};
 pub use warned::Heard;
 pub use window::{MAX_PENDING, MAX_TIMES, Pending, Window};

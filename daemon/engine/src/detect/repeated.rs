@@ -39,7 +39,8 @@ impl Repeated {
     /// A message of one call is that call.
     pub(super) fn message(&mut self, message: &Message, policy: &CircuitPolicy) -> Option<Finding> {
         let all = message.all.filter(|_| message.made.len() > 1 && !message.is_partial);
-        self.messages = if all.is_some() && self.last_message == all { self.messages.saturating_add(1) } else { 1 };
+        self.messages =
+            if all.is_some() && self.last_message == all { self.messages.saturating_add(1) } else { 1 };
         self.last_message = all;
         let found = level(self.messages, WARNS, policy.duplicates())?;
         let finding = Finding::of_calls(Detector::RepeatedMessage, found, self.messages, all?);

@@ -120,7 +120,7 @@ impl Window {
             return found;
         }
         let waits = match outcome.gist {
-            Gist::Waiting => call.kind != Kind::Todo,
+            Gist::Waiting => !matches!(call.kind, Kind::Todo { .. }),
             Gist::Ended => false,
             _ => outcome.ok && call.kind == Kind::Wait,
         };
@@ -179,7 +179,7 @@ impl Trail {
     fn push(&mut self, ended: &Ended<'_>) {
         let mut step = ended.step();
         // A board or a status that goes back and forth is something new each time it is another than before.
-        if ended.changed && matches!(ended.call.kind, Kind::Todo | Kind::Wait) {
+        if ended.changed && matches!(ended.call.kind, Kind::Todo { .. } | Kind::Wait) {
             step.pair = step.pair.with(Print::of_number(ended.at.0));
         }
         let known = |steps: &VecDeque<Step>| steps.iter().any(|s| s.pair == step.pair);
@@ -195,7 +195,14 @@ impl Trail {
     /// The detectors begin anew; what was warned of is remembered, and which parts of files were read.
     pub(crate) fn forget(&mut self) {
         let Self { coverage, still, warned, warning, message, .. } = std::mem::take(self);
-        *self = Self { coverage: coverage.anew(), still: still.anew(), warned, warning, message, ..Self::default() };
+        *self = Self {
+            coverage: coverage.anew(),
+            still: still.anew(),
+            warned,
+            warning,
+            message,
+            ..Self::default()
+        };
     }
 }
 

@@ -5,8 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::{Detector, Finding};
 use crate::print::Print;
 
-/// How many loops are remembered; the one warned of longest ago is forgotten first.
-const MAX_WARNED: usize = 8;
+/// How many loops and calls of loops are remembered; the one warned of longest ago is forgotten first.
+const MAX_WARNED: usize = 24;
+
+/// Of how many of a loop's calls.
+const MAX_CALLS: usize = 6;
 
 /// Loops, and from which count on they are warned of again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,17 +32,30 @@ pub struct Heard {
 }
 
 impl Warned {
-    /// The first of these that is to be said. All count as said with it: they are seen in the same calls.
-    pub(crate) fn due(&mut self, findings: &[Finding]) -> Option<usize> {
-        let is_due = |f: &Finding| self.0.iter().all(|(known, from)| *known != f.identity || f.count >= *from);
+    /// The first of these that is to be said. All count as said with it, they are seen in the same calls; so does what
+    /// else may be found of the calls that make them.
+    pub(crate) fn due(&mut self, findings: &[Finding], call: Print) -> Option<usize> {
+        let is_due =
+            |f: &Finding| self.0.iter().all(|(known, from)| *known != f.identity || f.count >= *from);
         let due = findings.iter().position(is_due)?;
         for finding in findings {
-            self.0.retain(|(known, _)| *known != finding.identity);
-            if self.0.len() >= MAX_WARNED {
-                self.0.remove(0);
+            let again = finding.count.saturating_mul(2);
+            match finding.detector {
+                Detector::SameError => self.say(call, again),
+                // Its calls are many, and each is no loop.
+                Detector::LowNovelty => {}
+                _ => finding.calls.iter().take(MAX_CALLS).for_each(|call| self.say(*call, again)),
             }
-            self.0.push((finding.identity, finding.count.saturating_mul(2)));
+            self.say(finding.identity, finding.count.saturating_mul(2));
         }
         Some(due)
+    }
+
+    fn say(&mut self, print: Print, again: u64) {
+        let before = self.0.iter().position(|(known, _)| *known == print).map(|at| self.0.remove(at).1);
+        if self.0.len() >= MAX_WARNED {
+            self.0.remove(0);
+        }
+        self.0.push((print, again.max(before.unwrap_or(0))));
     }
 }

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::trail::Trail;
 use super::rapid_fire;
+use super::trail::Trail;
 use crate::policy::{CircuitPolicy, Profile};
 use crate::print::Print;
 use crate::time::Timestamp;

@@ -171,13 +171,26 @@ fn is_nothing(value: &Value) -> bool {
         Value::String(text) => ["", "[]", "{}", "null"].contains(&text.trim()),
         Value::Array(items) => items.iter().all(|item| match item {
             // A block of text: what counts is the text.
-            Value::Object(fields) if fields.contains_key("type") => fields.get("text").is_some_and(is_nothing),
+            Value::Object(fields) if fields.contains_key("type") => {
+                fields.get("text").is_some_and(is_nothing)
+            }
             other => is_nothing(other),
         }),
         Value::Object(fields) => {
             const CONTENT: [&str; 13] = [
-                "content", "text", "stdout", "stderr", "output", "result", "results", "matches", "filenames",
-                "file", "files", "entries", "items",
+                "content",
+                "text",
+                "stdout",
+                "stderr",
+                "output",
+                "result",
+                "results",
+                "matches",
+                "filenames",
+                "file",
+                "files",
+                "entries",
+                "items",
             ];
             let mut contents = fields.iter().filter(|(key, _)| CONTENT.contains(&key.as_str())).peekable();
             fields.is_empty() || (contents.peek().is_some() && contents.all(|(_, value)| is_nothing(value)))

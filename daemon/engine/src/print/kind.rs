@@ -15,8 +15,11 @@ pub enum Kind {
     Search,
     /// It changes a file, where it names one.
     Edit(Option<Print>),
-    /// It keeps a list of tasks.
-    Todo,
+    /// It keeps a list of tasks; `adds` where it adds one.
+    Todo {
+        /// It adds a task.
+        adds: bool,
+    },
     /// It starts a subagent.
     Subagent,
     /// It runs a command.
@@ -148,7 +151,8 @@ const SEARCHES: &[&str] =
 /// Beginnings of the names of tools that search or list.
 const SEARCH_BEGINNINGS: [&str; 5] = ["search", "find", "grep", "list", "glob"];
 
-const WAITS: &[&str] = &["bashoutput", "taskoutput", "agentoutput", "agentoutputtool", "monitor", "getoutput"];
+const WAITS: &[&str] =
+    &["bashoutput", "taskoutput", "agentoutput", "agentoutputtool", "monitor", "getoutput"];
 
 /// Actions of a tool with several that wait.
 const WAITING_ACTIONS: [&str; 4] = ["poll", "wait", "status", "sleep"];
@@ -161,7 +165,7 @@ pub(super) fn of(tool: &str, input: &Value) -> Kind {
     let name = name.as_str();
     let is = |names: &[&str]| names.contains(&name);
     if is(TODOS) {
-        Kind::Todo
+        Kind::Todo { adds: name == "taskcreate" }
     } else if is(SUBAGENTS) {
         Kind::Subagent
     } else if is(SHELLS) {
