@@ -196,6 +196,9 @@ impl Circuit {
             return Effect::None;
         }
         self.last_updated = now;
+        if policy.profile == Profile::Evidence {
+            self.next_call(call, policy, now);
+        }
         let generation = (!self.is_open()).then_some(self.generation);
         if let Some(id) = call.id {
             self.window.await_batch(Pending { id, call: call.print, generation, done: false });

@@ -7,6 +7,9 @@ use crate::policy::CircuitPolicy;
 use crate::records::BreakerState;
 use crate::time::Timestamp;
 
+/// The least time that a model takes to answer, in milliseconds: calls of one message follow each other sooner.
+const BETWEEN_MESSAGES_MS: u64 = 1_000;
+
 impl Circuit {
     /// A call has ended; whether that opened the circuit.
     pub(super) fn judge_outcome(
@@ -17,20 +20,26 @@ impl Circuit {
         policy: &CircuitPolicy,
         now: Timestamp,
     ) -> bool {
-        let mut found = self.window.ended(call, outcome, is_new, policy, now);
+        let found = self.window.ended(call, outcome, is_new, policy, now);
         let is_reread = self.window.trail.coverage.is_again();
         let goes_on = |t: &Trip| t.goes_on(call, outcome, is_new, is_reread);
         if self.goes_on(goes_on) {
             self.open_again(call, policy, now);
             return true;
         }
-        // Callers that tell of no batch end each message with its last call that is under way.
-        if !self.window.tells_batches && self.window.pending.iter().all(|p| p.done) {
-            let of_message = self.window.message_ended(policy);
-            found.trip = found.trip.or(of_message.trip);
-            found.warnings.extend(of_message.warnings);
-        }
         self.judge_findings(found, call, policy, now)
+    }
+
+    /// A call begins. Where no hook tells of messages, one is over when the next call comes so long after its last one
+    /// ended that a model must have answered between, and for callers without ids with each call.
+    pub(super) fn next_call(&mut self, call: &Call, policy: &CircuitPolicy, now: Timestamp) {
+        let message = &self.window.trail.message;
+        if self.window.tells_batches || message.calls == 0 || self.window.pending.iter().any(|p| !p.done) {
+            return;
+        }
+        if call.id.is_none() || now.since(message.last) >= BETWEEN_MESSAGES_MS {
+            self.judge_message(call, policy, now);
+        }
     }
 
     /// The calls of a message have ended.

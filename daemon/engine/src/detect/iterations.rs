@@ -17,7 +17,7 @@ pub(super) fn judge(window: &Window, limit: u64) -> Option<Finding> {
 /// The soft limit, where no literal one was set.
 pub(super) fn judge_evidence(window: &Window, policy: &CircuitPolicy) -> Option<Finding> {
     let counts = policy.max_iterations.is_none() && window.iterations >= SOFT;
-    counts.then(|| finding(window, novelty::is_low(&window.trail, LITTLE_PERCENT)))
+    counts.then(|| finding(window, novelty::is_low(&window.trail, LITTLE_PERCENT, policy)))
 }
 
 fn finding(window: &Window, trips: bool) -> Finding {

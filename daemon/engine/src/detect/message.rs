@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::trail::Ended;
 use crate::print::{Kind, Print};
+use crate::time::Timestamp;
 
 /// How many calls and errors of a message are told apart; more of them count as new ones.
 const MAX_TOLD_APART: usize = 16;
@@ -26,6 +27,8 @@ pub(crate) struct Message {
     adds: u32,
     /// A list of tasks or a board came to something else than before.
     pub(crate) lists_change: bool,
+    /// When the last of them ended.
+    pub(crate) last: Timestamp,
     /// A call waited, or was not told of in full.
     pub(crate) is_partial: bool,
 }
@@ -38,6 +41,7 @@ impl Message {
     /// A call has ended; whether it is the first of its message.
     pub(super) fn note(&mut self, ended: &Ended<'_>) -> bool {
         self.calls = self.calls.saturating_add(1);
+        self.last = ended.at;
         self.todos = self.todos.saturating_add(u32::from(matches!(ended.call.kind, Kind::Todo { .. })));
         let adds = matches!(ended.call.kind, Kind::Todo { adds: true }) && ended.outcome.ok && ended.is_new;
         self.adds = self.adds.saturating_add(u32::from(adds));

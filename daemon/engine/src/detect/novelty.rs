@@ -13,10 +13,10 @@ const TRIPS_PERCENT: u64 = 45;
 
 /// What is found of the last calls.
 pub(super) fn judge(trail: &Trail, policy: &CircuitPolicy) -> Option<Finding> {
-    let (calls, distinct) = (u64::try_from(trail.steps.len()).unwrap_or(u64::MAX), u64::from(trail.distinct));
-    if calls < policy.at_least(LEAST) || !is_below(calls, distinct, WARNS_PERCENT) {
+    if !is_low(trail, WARNS_PERCENT, policy) {
         return None;
     }
+    let (calls, distinct) = of_calls(trail);
     let trips = is_below(calls, distinct, TRIPS_PERCENT);
     let finding = Finding::of_calls(Detector::LowNovelty, trips, calls, Detector::LowNovelty.identity());
     let mut made: Vec<_> = trail.steps.iter().map(|step| step.call).collect();
@@ -26,9 +26,13 @@ pub(super) fn judge(trail: &Trail, policy: &CircuitPolicy) -> Option<Finding> {
 }
 
 /// Whether less than that share of the last calls is new, among enough of them.
-pub(super) fn is_low(trail: &Trail, percent: u64) -> bool {
-    let calls = u64::try_from(trail.steps.len()).unwrap_or(u64::MAX);
-    calls >= LEAST && is_below(calls, u64::from(trail.distinct), percent)
+pub(super) fn is_low(trail: &Trail, percent: u64, policy: &CircuitPolicy) -> bool {
+    let (calls, distinct) = of_calls(trail);
+    calls >= policy.at_least(LEAST) && is_below(calls, distinct, percent)
+}
+
+fn of_calls(trail: &Trail) -> (u64, u64) {
+    (u64::try_from(trail.steps.len()).unwrap_or(u64::MAX), u64::from(trail.distinct))
 }
 
 fn is_below(calls: u64, distinct: u64, percent: u64) -> bool {

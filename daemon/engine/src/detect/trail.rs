@@ -120,7 +120,7 @@ impl Window {
             return found;
         }
         let waits = match outcome.gist {
-            Gist::Waiting => !matches!(call.kind, Kind::Todo { .. }),
+            Gist::Waiting => !matches!(call.kind, Kind::Todo { .. } | Kind::Edit(_)),
             Gist::Ended => false,
             _ => outcome.ok && call.kind == Kind::Wait,
         };
@@ -150,15 +150,17 @@ impl Window {
                 trail.push(&ended);
             }
         }
-        found.note(trail.failing.note(&ended, policy));
-        found.note(trail.errors.note(&ended, policy));
+        if !waits || outcome.ok {
+            found.note(trail.failing.note(&ended, policy));
+            found.note(trail.errors.note(&ended, policy));
+        }
         found.note(trail.empties.note(&ended, opens_message));
         found.note(trail.coverage.note(&ended, opens_message));
         trail.still.pass(&ended);
-        if !waits {
-            found.note(novelty::judge(trail, policy));
-        }
         found.note(rapid_fire::judge_evidence(self, policy, at));
+        if !waits {
+            found.note(novelty::judge(&self.trail, policy));
+        }
         found.note(super::iterations::judge_evidence(self, policy));
         found
     }

@@ -109,7 +109,10 @@ pub(super) fn of(ok: bool, response: Option<&Value>) -> Gist {
     let all = response.is_none_or(|value| gather(value, &mut text));
     let text = text.to_lowercase();
     if !ok {
-        return refused(&text);
+        return match refused(&text) {
+            Gist::Plain if all && is_pending(&text) => Gist::Waiting,
+            refused => refused,
+        };
     }
     let is_nothing = || {
         let text = text.trim();
@@ -198,6 +201,14 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
+/// Whether an error only says that something runs still, as a check of checks does that exits with 8 until they are done.
+fn is_pending(text: &str) -> bool {
+    let mut words =
+        text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
+    let runs = words.clone().any(|word| ["pending", "queued", "in_progress"].contains(&word));
+    runs && !words.any(|word| word.starts_with("fail") || word.starts_with("err"))
+}
+
 /// How something in the background stands, by short text about it.
 fn stands(text: &str) -> Gist {
     let is_of_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -228,7 +239,7 @@ fn stands(text: &str) -> Gist {
                     return Gist::Waiting;
                 }
             }
-            "in_progress" => return Gist::Waiting,
+            "in_progress" | "queued" | "containercreating" => return Gist::Waiting,
             _ => {}
         }
     }

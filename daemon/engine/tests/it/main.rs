@@ -14,6 +14,7 @@ mod data_errors;
 mod data_ids;
 mod data_policy;
 mod data_records;
+mod detect;
 mod first_life;
 mod holds_begin;
 mod holds_end;

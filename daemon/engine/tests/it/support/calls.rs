@@ -3,10 +3,12 @@
 use bursar_engine::circuit::{Circuit, CircuitId};
 use bursar_engine::command::{Act, Call, Hook, Outcome};
 use bursar_engine::decide::Done;
+use bursar_engine::detect::Detector;
 use bursar_engine::ids::HoldId;
-use bursar_engine::policy::{CircuitPolicy, Policy, Profile};
+use bursar_engine::policy::{CircuitPolicy, OnPause, Policy, Profile};
 use bursar_engine::records::BreakerState;
 use bursar_engine::table::{Cell, HookEvent};
+use bursar_engine::verdict::ModelText;
 
 use super::{World, hook, key, sid};
 
@@ -78,11 +80,17 @@ impl Circuits {
         self.world.hook(self.hook(HookEvent::PreToolUse, calls)).cell
     }
 
-    /// The last hooks of the call begun last: the hold of its batch, if there is one.
-    pub(crate) fn finish(&mut self, what: &str, ok: bool, output: &str) -> Option<HoldId> {
+    /// The last hook of the call begun last, where no hook tells of messages.
+    pub(crate) fn end(&mut self, what: &str, ok: bool, output: &str) {
         let event = if ok { HookEvent::PostToolUse } else { HookEvent::PostToolUseFailure };
         let calls = vec![ended(Some(&self.id()), what, ok, output)];
-        self.world.hook(self.hook(event, calls.clone()));
+        self.world.hook(self.hook(event, calls));
+    }
+
+    /// The last hooks of the call begun last: the hold of its batch, if there is one.
+    pub(crate) fn finish(&mut self, what: &str, ok: bool, output: &str) -> Option<HoldId> {
+        self.end(what, ok, output);
+        let calls = vec![ended(Some(&self.id()), what, ok, output)];
         self.world.hook(self.hook(HookEvent::PostToolBatch, calls)).hold
     }
 
@@ -112,4 +120,113 @@ pub(crate) fn looped(policy: Policy) -> Circuits {
     }
     assert_eq!(life.state(), BreakerState::Open);
     life
+}
+
+/// One call of a message: tool, input, whether it succeeds, and what it answers.
+pub(crate) type Made<'a> = (&'a str, &'a str, bool, &'a str);
+
+/// An agent under the evidence profile.
+#[derive(Debug, Clone)]
+pub(crate) struct Agent {
+    pub(crate) life: Circuits,
+    /// What its model was warned of, and at which of its calls.
+    pub(crate) heard: Vec<(u32, Detector)>,
+}
+
+impl Agent {
+    pub(crate) fn new() -> Self {
+        Self::under(|_| {})
+    }
+
+    pub(crate) fn under(change: impl FnOnce(&mut CircuitPolicy)) -> Self {
+        let mut circuits = CircuitPolicy { cooldown_s: 0, ..CircuitPolicy::default() };
+        change(&mut circuits);
+        let mut life = Circuits::new(Policy { circuits, on_pause: OnPause::Deny, ..Policy::default() });
+        life.step_ms = 4_000;
+        Self { life, heard: Vec::new() }
+    }
+
+    pub(crate) fn hook(&mut self, event: HookEvent, calls: Vec<Call>) {
+        let hook = self.life.hook(event, calls);
+        self.tell(hook);
+    }
+
+    pub(crate) fn tell(&mut self, hook: Hook) {
+        let texts = self.life.world.hook(hook).texts;
+        let heard = texts.iter().filter_map(|text| match text {
+            ModelText::Loop(heard) => Some((self.life.made, heard.detector)),
+            _ => None,
+        });
+        self.heard.extend(heard);
+    }
+
+    /// A message of these calls, each from its first hook to its last.
+    pub(crate) fn at_once(&mut self, calls: &[Made<'_>]) {
+        self.life.world.wait_ms(self.life.step_ms);
+        let mut ended = Vec::new();
+        for (tool, input, ok, output) in calls {
+            self.life.made += 1;
+            let id = self.life.id();
+            let made = Call::new(Some(&id), tool, (*tool).to_owned(), Some(input));
+            let output = serde_json::Value::from(*output).to_string();
+            let outcome = Some(Outcome::new(tool, *ok, Some(&output)));
+            self.hook(HookEvent::PreToolUse, vec![made.clone()]);
+            let made = Call { outcome, ..made };
+            // A refused call has no hook of its own at its end.
+            if *ok || !bursar_engine::print::is_refusal(Some(&output)) {
+                let event = if *ok { HookEvent::PostToolUse } else { HookEvent::PostToolUseFailure };
+                self.hook(event, vec![made.clone()]);
+            }
+            ended.push(made);
+        }
+        self.hook(HookEvent::PostToolBatch, ended);
+    }
+
+    /// A message of one call.
+    pub(crate) fn makes(&mut self, tool: &str, input: &str, ok: bool, output: &str) {
+        self.at_once(&[(tool, input, ok, output)]);
+    }
+
+    /// A message of a call that only its batch tells of.
+    pub(crate) fn invalid(&mut self, tool: &str, input: &str, error: &str) {
+        self.life.world.wait_ms(self.life.step_ms);
+        self.life.made += 1;
+        let error = serde_json::Value::from(error).to_string();
+        let made = Call::new(Some(&self.life.id()), tool, tool.to_owned(), Some(input));
+        let outcome = Some(Outcome::new(tool, false, Some(&error)));
+        self.hook(HookEvent::PostToolBatch, vec![Call { outcome, ..made }]);
+    }
+
+    /// A command of a shell.
+    pub(crate) fn runs(&mut self, command: &str, ok: bool, output: &str) {
+        self.makes("Bash", &format!("{{\"command\":\"{command}\"}}"), ok, output);
+    }
+
+    pub(crate) fn reads(&mut self, file: &str, from: u32, lines: u32, output: &str) {
+        let input = format!("{{\"file_path\":\"{file}\",\"offset\":\"{from}\",\"limit\":{lines}}}");
+        self.makes("Read", &input, true, output);
+    }
+
+    pub(crate) fn edits(&mut self, file: &str, to: &str) {
+        let input = format!("{{\"file_path\":\"{file}\",\"old_string\":\"\",\"new_string\":\"{to}\"}}");
+        self.makes("Edit", &input, true, "The file has been updated.");
+    }
+
+    /// Why its circuit is open.
+    pub(crate) fn tripped(&self) -> Option<Detector> {
+        let circuit = self.life.world.state.circuits.get(&self.life.circuit_id())?;
+        circuit.is_open().then(|| circuit.trip.as_ref().unwrap().detector)
+    }
+
+    /// Does it over and over until the circuit opens, so often at most: at which time it did, and by what.
+    pub(crate) fn over_and_over(
+        &mut self,
+        most: usize,
+        mut step: impl FnMut(&mut Self, usize),
+    ) -> Option<(usize, Detector)> {
+        (1..=most).find_map(|n| {
+            step(self, n);
+            self.tripped().map(|detector| (n, detector))
+        })
+    }
 }

@@ -1,0 +1,67 @@
+//! A wait or a poll that is stuck.
+
+use bursar_engine::detect::Detector::{RepeatedCall, StuckWait};
+
+use crate::support::calls::Agent;
+
+type Poll = fn(&mut Agent, usize);
+
+const POLLS: [Poll; 8] = [
+    |agent, _| agent.makes("BashOutput", "{\"bash_id\":\"1\"}", true, "<status>running</status>"),
+    |agent, _| agent.makes("process", "{\"action\":\"poll\",\"id\":1}", true, "nothing"),
+    |agent, _| agent.runs("curl -s x/job", true, "{\\\"status\\\":\\\"in_progress\\\"}"),
+    |agent, _| agent.runs("tail -n 3 log", true, "(no new output)"),
+    |agent, _| agent.runs("./ready", true, "Not ready yet"),
+    |agent, _| agent.runs("sleep 5", true, ""),
+    |agent, _| agent.makes("job_state", "{}", true, "Pending"),
+    |agent, _| agent.runs("gh pr checks", false, "Exit code 8: build pending, lint pass"),
+];
+
+#[test]
+fn quick_ones_trip_at_twenty_and_slow_ones_at_sixty() {
+    for (n, poll) in POLLS.iter().enumerate() {
+        let mut agent = Agent::new();
+        agent.life.step_ms = 9_000;
+        assert_eq!(agent.over_and_over(70, poll), Some((20, StuckWait)), "{n}");
+        assert_eq!(agent.heard, [(8, StuckWait), (16, StuckWait)], "{n}");
+        let mut agent = Agent::new();
+        agent.life.step_ms = 10_000;
+        assert_eq!(agent.over_and_over(70, poll), Some((60, StuckWait)), "{n}");
+    }
+}
+
+#[test]
+fn another_answer_and_other_work_begin_it_anew() {
+    let mut agent = Agent::new();
+    let moving = |agent: &mut Agent, n: usize| {
+        agent.makes("BashOutput", "{\"bash_id\":\"1\"}", true, &format!("status: running, {n} done"));
+    };
+    assert_eq!(agent.over_and_over(49, moving), None);
+    let mut agent = Agent::new();
+    let working = |agent: &mut Agent, n: usize| {
+        agent.makes("BashOutput", "{\"bash_id\":\"1\"}", true, "status: running");
+        agent.edits("x", &n.to_string());
+    };
+    assert_eq!(agent.over_and_over(30, working), None);
+    assert_eq!(agent.heard.iter().filter(|(_, why)| *why == StuckWait).count(), 0);
+}
+
+#[test]
+fn what_has_ended_is_waited_for_no_longer_and_words_alone_make_no_wait() {
+    for (tool, output) in [
+        ("BashOutput", "<status>completed</status> ok"),
+        ("Bash", "running 3 tests\ntest result: ok. 3 passed"),
+        ("Bash", "On branch main, nothing pending here to see"),
+        ("TodoRead", "1. status: in_progress"),
+        ("mcp__git__git_status", "clean"),
+    ] {
+        let mut agent = Agent::new();
+        let same = |agent: &mut Agent, _: usize| agent.makes(tool, "{\"command\":\"x\"}", true, output);
+        assert_eq!(agent.over_and_over(9, same), Some((5, RepeatedCall)), "{output}");
+    }
+    // Nor does what fails: nobody waits for what is not there.
+    let mut agent = Agent::new();
+    let gone =
+        |agent: &mut Agent, _: usize| agent.makes("BashOutput", "{}", false, "No shell found with id 1");
+    assert_eq!(agent.over_and_over(9, gone), Some((5, RepeatedCall)));
+}
