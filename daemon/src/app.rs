@@ -32,6 +32,7 @@ use crate::manager::{Manager, ManagerError};
 use crate::markers::{self, Markers};
 use crate::serve::{QUERIES_AT_ONCE, Service, VerdictLog};
 use crate::spool;
+use crate::statuses::Statuses;
 use crate::store::{Store, StoreError, Writer};
 use crate::tailer::Tailer;
 use crate::telemetry::Telemetry;
@@ -187,6 +188,7 @@ async fn serve(paths: Paths, config: Config, mut manager: Manager) -> Result<(),
         since: clock.now().to_string(),
         verdicts: VerdictLog::default(),
         telemetry: Arc::clone(&telemetry),
+        statuses: Statuses::default(),
         http: http.standing(),
     });
     let (bound, socket_file) = listener::open(manager.socket.take(), &paths.socket)?;

@@ -34,6 +34,7 @@ pub mod process;
 pub mod project;
 pub mod serve;
 pub mod spool;
+pub mod statuses;
 pub mod store;
 pub mod tailer;
 pub mod telemetry;

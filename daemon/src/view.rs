@@ -6,6 +6,7 @@ use bursar_engine::records::{BudgetAlert, BudgetState, CircuitState};
 use serde::{Deserialize, Serialize};
 
 mod ledger;
+pub mod line;
 pub use ledger::{LedgerView, RowView, RunView, SensorView, SourcesView};
 
 use crate::telemetry::TelemetryView;

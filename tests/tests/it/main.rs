@@ -23,6 +23,7 @@ mod restart;
 mod seed;
 mod service;
 mod settled;
+mod statusline;
 mod subagents;
 mod tasks;
 mod telemetry;
