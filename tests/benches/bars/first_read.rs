@@ -1,6 +1,7 @@
 //! The first read of 100 MB of transcripts: the daemon's start-up, which reads and stores before it serves, against
 //! ccusage, which reads and adds up. Both end with the same totals.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -122,7 +123,8 @@ fn prose(bytes: usize, seed: usize) -> String {
     let mut text = String::with_capacity(bytes + 80);
     while text.len() < bytes {
         let n = text.len() + seed;
-        text.push_str(&format!("test orders::total_{n} ... ok\n\tat \"src/orders.rs\":{n}\n"));
+        // Writing to a String cannot fail.
+        let _ = write!(text, "test orders::total_{n} ... ok\n\tat \"src/orders.rs\":{n}\n");
     }
     text
 }

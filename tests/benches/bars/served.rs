@@ -82,7 +82,7 @@ impl Served {
 
 /// Starts a daemon, and waits until it serves.
 fn serve(home: &Path) -> Child {
-    let process = Command::new(super::binaries().join("bursar"))
+    let mut process = Command::new(super::binaries().join("bursar"))
         .arg("daemon")
         .env_clear()
         .env("BURSAR_HOME", home)
@@ -97,6 +97,8 @@ fn serve(home: &Path) -> Child {
         }
         sleep(Duration::from_millis(1));
     }
+    let _ = process.kill();
+    let _ = process.wait();
     panic!("the daemon did not start");
 }
 

@@ -202,7 +202,7 @@ fn now(file: &[u8]) -> Vec<u8> {
     let mut out = parts.next().unwrap().to_owned();
     for part in parts {
         out.push_str(key);
-        out.push_str("9");
+        out.push('9');
         out.push_str(&part[1..]);
     }
     out.into_bytes()
@@ -214,10 +214,10 @@ fn by_bursar(runs: &[Run]) -> Count {
     let daemon = Served::start();
     for run in runs {
         let path = project.path().join(format!("{}.jsonl", run.session));
-        hook(&daemon, &run.session, &path, json!({"hook_event_name": "SessionStart", "source": run.source}));
+        hook(&daemon, &run.session, &path, &json!({"hook_event_name": "SessionStart", "source": run.source}));
         lay_out(run, project.path(), now);
         for event in ["Stop", "SessionEnd"] {
-            hook(&daemon, &run.session, &path, json!({"hook_event_name": event, "reason": "other"}));
+            hook(&daemon, &run.session, &path, &json!({"hook_event_name": event, "reason": "other"}));
         }
     }
     let out = Command::new(binaries().join("bursar"))
@@ -236,7 +236,7 @@ fn by_bursar(runs: &[Run]) -> Count {
     sum
 }
 
-fn hook(daemon: &Served, session: &str, transcript: &Path, more: Value) {
+fn hook(daemon: &Served, session: &str, transcript: &Path, more: &Value) {
     let mut payload = json!({"session_id": session, "transcript_path": transcript, "cwd": "/home/dev/shop"});
     payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     daemon.hook(payload.to_string().as_bytes());
