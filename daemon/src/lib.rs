@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod detach;
+pub mod discovery;
 pub mod folder;
 pub mod gate;
 pub mod guard;

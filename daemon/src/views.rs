@@ -158,6 +158,7 @@ fn one_session(state: &State, session: &Session, around: &Around<'_>) -> Session
         last_seen: session.last_seen.to_string(),
         ended_at: session.ended.map(|t| t.to_string()),
         attended: session.attended,
+        hooked: !session.unhooked,
         usage: usage(all.totals.usage),
         requests: all.totals.requests,
         models: all.models(),
@@ -251,6 +252,10 @@ fn by_cost(alert: &Alert) -> bool {
 /// An alert.
 pub fn alert(state: &State, alert: &Alert) -> BudgetAlert {
     let holds = state.policy.enforces() && state.policy.on_pause == OnPause::Hold;
+    let is_unhooked = match &alert.budget_id {
+        BudgetId::Session(id) => state.sessions.get(id).is_some_and(|session| session.unhooked),
+        _ => false,
+    };
     let figures = Figures {
         budget_id: alert.budget_id.to_string(),
         tokens_used: alert.tokens_used,
@@ -273,9 +278,11 @@ pub fn alert(state: &State, alert: &Alert) -> BudgetAlert {
                 answer::circuit_open(&figures.budget_id, &trip.to_string(), why)
             }
             (AlertType::WarningThreshold, _) => answer::warned(&figures),
+            (AlertType::BudgetExhausted, _) if is_unhooked => answer::reached_without_hooks(&figures),
             (AlertType::BudgetExhausted | AlertType::CircuitTripped, _) if holds => answer::held(&figures),
             (AlertType::BudgetExhausted | AlertType::CircuitTripped, _) => answer::reached(&figures),
             (AlertType::TooManyUnattended, None) => answer::shut(&figures, answer::Why::TooManyUnattended),
+            (AlertType::UnhookedSession, _) => answer::unhooked(&figures.budget_id),
             (AlertType::UnknownModel, _) => {
                 answer::unknown_model(alert.model.as_deref().unwrap_or("a model"))
             }

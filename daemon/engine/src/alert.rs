@@ -23,6 +23,8 @@ pub enum AlertType {
     PassphraseReset,
     /// A model whose price is not known: what it costs is an estimate.
     UnknownModel,
+    /// A session runs without hooks.
+    UnhookedSession,
 }
 
 /// How many alerts the state keeps; older ones are in the store.
@@ -30,6 +32,9 @@ pub const MAX_ALERTS: usize = 1_000;
 
 /// How many alerts about unknown models stand in the state at once: names come from files that agents write.
 pub(crate) const MAX_UNKNOWN_MODEL_ALERTS: usize = 20;
+
+/// How many alerts about sessions without hooks stand in the state at once: anything that writes transcripts makes some.
+pub(crate) const MAX_UNHOOKED_ALERTS: usize = 20;
 
 /// One alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -40,6 +40,9 @@ pub struct Session {
     /// The session that `/clear` ended for it.
     #[serde(default)]
     pub follows: Option<SessionId>,
+    /// No hook of it has come: it was found by its transcript. It is counted, and cannot be held.
+    #[serde(default)]
+    pub unhooked: bool,
     /// Payload usage rows made so far: they have no id of their own.
     pub payload_rows: u64,
 }

@@ -21,7 +21,8 @@ pub(super) fn coverage(session: &SessionId, runs: Option<&Runs>, heard: &Heard) 
     };
     let runs = runs?;
     let told = runs.coverage().map(share);
-    let shown = live(runs, heard.costs.get(session)?).map(|live| share((live.counted, live.said)));
+    let live = heard.costs.get(session).and_then(|cost| live(runs, cost));
+    let shown = live.map(|live| share((live.counted, live.said)));
     match (told, shown) {
         (Some(told), Some(shown)) => Some(told.min(shown)),
         (told, shown) => told.or(shown),
@@ -98,7 +99,7 @@ pub(super) fn missing(
 ) -> Vec<String> {
     let mut missing = Vec::new();
     let all = runs.map_or(&[][..], |runs| &runs.runs);
-    if all.is_empty() {
+    if runs.is_none_or(|runs| runs.runs.is_empty()) {
         missing.push(
             "Its beginning was not seen here: what its client spent beside its lines is not known."
                 .to_owned(),

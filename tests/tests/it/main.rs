@@ -29,5 +29,6 @@ mod tasks;
 mod telemetry;
 mod terminal;
 mod unbroken;
+mod unhooked;
 mod upgrade;
 mod writes;

@@ -15,6 +15,7 @@ mod data_ids;
 mod data_policy;
 mod data_records;
 mod first_life;
+mod found;
 mod holds_begin;
 mod holds_end;
 mod prints;

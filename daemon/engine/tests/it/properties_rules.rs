@@ -157,6 +157,7 @@ fn raised(events: &[Event]) -> Vec<(String, &'static str)> {
                 AlertType::TooManyUnattended => "too_many_unattended",
                 AlertType::PassphraseReset => "passphrase_reset",
                 AlertType::UnknownModel => "unknown_model",
+                AlertType::UnhookedSession => "unhooked_session",
             },
         )),
         _ => None,
