@@ -1,5 +1,5 @@
 # The commands of this house. Each can be run again.
-.PHONY: up service unservice test check bench demo help
+.PHONY: up service unservice test check bench compare demo help
 help:
 	@echo "make up         build everything, start the daemon, say how to hook Claude Code up"
 	@echo "make demo       see it with a pretend agent, in half a minute: no Claude Code, nothing spent (AUTO=1: hands off)"
@@ -8,6 +8,7 @@ help:
 	@echo "make check      format, lints, unit and property tests (no Node, no client)"
 	@echo "make test       install what the tests need and run them all, the real client included"
 	@echo "make bench      measure, as ratios against fixed peers in the same run"
+	@echo "make compare    count recorded sessions beside ccusage and Claude Code itself"
 
 up:
 	@.ci/need cargo cc
@@ -51,5 +52,9 @@ test:
 	cargo test --workspace
 
 bench:
-	@.ci/need cargo cc python3 redis-server
-	@.ci/bench
+	@.ci/need cargo cc npm python3 redis-server
+	@.ci/bench bars
+
+compare:
+	@.ci/need cargo cc npm
+	@.ci/bench compare

@@ -15,11 +15,12 @@ use bursar_engine::time::Timestamp;
 use bursar_protocol::paths::Paths;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bus::Bus;
+use crate::canary::{self, Canary};
 use crate::clock::Clock;
 use crate::config::{Config, InForce};
 use crate::detach::{self, DetachError};
@@ -32,10 +33,11 @@ use crate::manager::{Manager, ManagerError};
 use crate::markers::{self, Markers};
 use crate::serve::{QUERIES_AT_ONCE, Service, VerdictLog};
 use crate::spool;
+use crate::statuses::Statuses;
 use crate::store::{Store, StoreError, Writer};
 use crate::tailer::Tailer;
 use crate::telemetry::Telemetry;
-use crate::{guardrails, handover, journal, keeper};
+use crate::{discovery, guardrails, handover, journal, keeper};
 
 /// How long held hooks may take to come back after a restart: the client tries for 30 s.
 const HOLDS_COME_BACK: Duration = Duration::from_secs(35);
@@ -187,17 +189,24 @@ async fn serve(paths: Paths, config: Config, mut manager: Manager) -> Result<(),
         since: clock.now().to_string(),
         verdicts: VerdictLog::default(),
         telemetry: Arc::clone(&telemetry),
+        canary: Canary::default(),
+        statuses: Statuses::default(),
         http: http.standing(),
     });
     let (bound, socket_file) = listener::open(manager.socket.take(), &paths.socket)?;
+    // From then on somebody may want to end it.
+    let mut the_end = TheEnd::listen().map_err(io("cannot listen for signals"))?;
     let ready = Ready::write(paths.ready(), manager.keeps_us).map_err(io("cannot write the ready file"))?;
     tracing::info!(socket = %paths.socket.display(), "serving");
     let accepting = tokio::spawn(listener::serve(bound, Arc::clone(&service), tasks.clone(), cancel.clone()));
     let http = tokio::spawn(http.run(tasks.clone(), cancel.clone()));
+    let finding = discovery::run(Arc::clone(&host), Arc::clone(&tailer), clients_home(), paths.hook_client());
+    let finding = tokio::spawn(finding);
     let sweeping = tokio::spawn(tailer.run());
     let ticking = tokio::spawn(tick(Arc::clone(&host)));
     let spooling = tokio::spawn(take_spool(Arc::clone(&host), paths.spool()));
     tokio::spawn(journal::run(journal, Arc::clone(&service)));
+    tokio::spawn(canary::run(Arc::clone(&service)));
     if let Some((feed, folder)) = view {
         tokio::spawn(guardrails::run(feed, Arc::clone(&host), folder));
     }
@@ -208,13 +217,13 @@ async fn serve(paths: Paths, config: Config, mut manager: Manager) -> Result<(),
     manager.tell("READY=1");
     tokio::spawn(Arc::clone(&manager).watch(Arc::clone(&host), accepting.abort_handle()));
 
-    wait_for_the_end().await.map_err(io("cannot listen for signals"))?;
+    the_end.wait().await;
     tracing::info!("ending");
     manager.tell("STOPPING=1");
     drop(ready);
     telemetry.end();
     cancel.cancel();
-    for task in [accepting, http, sweeping, ticking, spooling, tidying, watching] {
+    for task in [accepting, http, finding, sweeping, ticking, spooling, tidying, watching] {
         task.abort();
     }
     tasks.close();
@@ -224,6 +233,12 @@ async fn serve(paths: Paths, config: Config, mut manager: Manager) -> Result<(),
     socket_file.remove();
     tokio::task::block_in_place(|| host.writer().close());
     Ok(())
+}
+
+/// Where the clients of this user keep what is theirs.
+fn clients_home() -> Option<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    named("CLAUDE_CONFIG_DIR").or_else(|| Some(named("HOME")?.join(".claude")))
 }
 
 /// What the daemon serves with is what it is held to at its next start.
@@ -289,16 +304,24 @@ impl Drop for Ready {
     }
 }
 
-async fn wait_for_the_end() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        _ = hangup.recv() => {}
+/// The signals that end the daemon.
+struct TheEnd([Signal; 3]);
+
+impl TheEnd {
+    fn listen() -> std::io::Result<Self> {
+        let [terminate, interrupt, hangup] =
+            [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+        Ok(Self([terminate?, interrupt?, hangup?]))
     }
-    Ok(())
+
+    async fn wait(&mut self) {
+        let [terminate, interrupt, hangup] = &mut self.0;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
 }
 
 /// Ends holds whose time is over, at their time.

@@ -6,11 +6,13 @@
 
 pub mod app;
 pub mod bus;
+pub mod canary;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod detach;
+pub mod discovery;
 pub mod folder;
 pub mod gate;
 pub mod guard;
@@ -35,6 +37,7 @@ pub mod project;
 pub mod replay;
 pub mod serve;
 pub mod spool;
+pub mod statuses;
 pub mod store;
 pub mod tailer;
 pub mod telemetry;

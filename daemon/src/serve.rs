@@ -3,15 +3,19 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bursar_engine::ids::SessionId;
 use bursar_protocol::paths::Paths;
 
+use crate::canary::Canary;
 use crate::config::InForce;
 use crate::guard::Guard;
 use crate::host::Host;
 use crate::http::Standing;
+use crate::statuses::Statuses;
 use crate::tailer::Tailer;
 use crate::telemetry::Telemetry;
 use crate::view::VerdictView;
+use crate::views::Heard;
 
 /// How many views are made at once.
 pub const QUERIES_AT_ONCE: usize = 2;
@@ -40,11 +44,32 @@ pub struct Service {
     pub verdicts: VerdictLog,
     /// What clients tell of their requests themselves.
     pub telemetry: Arc<Telemetry>,
+    /// What is expected of clients.
+    pub canary: Canary,
+    /// What clients tell their status lines.
+    pub statuses: Statuses,
     /// Whether HTTP is served.
     pub http: Arc<Standing>,
 }
 
 impl Service {
+    /// What the sensors tell beside the ledger.
+    pub fn heard(&self) -> Heard {
+        let costs = self.statuses.costs(self.host.clock().now());
+        Heard { gaps: self.telemetry.gaps(), costs }
+    }
+
+    /// As [`Service::heard`], of one session alone.
+    pub fn heard_of(&self, session: &SessionId) -> Heard {
+        let cost = self.statuses.cost(session, self.host.clock().now());
+        let gap = self.telemetry.gap(session);
+        let of = |session: &SessionId| session.clone();
+        Heard {
+            gaps: gap.map(|gap| (of(session), gap)).into_iter().collect(),
+            costs: cost.map(|cost| (of(session), cost)).into_iter().collect(),
+        }
+    }
+
     /// The settings. Keep it short.
     pub fn settings(&self) -> MutexGuard<'_, InForce> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)

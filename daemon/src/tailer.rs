@@ -2,6 +2,7 @@
 //! is live.
 
 use std::collections::{HashMap, VecDeque};
+use std::num::NonZero;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +12,7 @@ use bursar_engine::State;
 use bursar_engine::command::Usage;
 use bursar_engine::ids::{AgentKey, SessionId};
 use bursar_engine::session::Session;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::host::Host;
@@ -39,6 +41,9 @@ const REMEMBERED_CALLS: usize = 512;
 
 /// How many steps of reading one file takes at once, 16 MiB each: others wait meanwhile. The rest comes with the next.
 const STEPS_AT_ONCE: u32 = 32;
+
+/// How many files are read at a time at the start: more take memory, and little time off.
+const READERS_AT_START: usize = 4;
 
 /// Files whose calls are remembered.
 const REMEMBERED_FILES: usize = 4_096;
@@ -113,6 +118,21 @@ impl Tailer {
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Whether one of these calls' messages stands in an agent's file, with its usage.
+    pub async fn has_any(
+        &self,
+        session: &SessionId,
+        agent: &AgentKey,
+        path: &Path,
+        calls: &[String],
+    ) -> bool {
+        let tail = self.tail(path);
+        let mut tail = tail.lock().await;
+        let read = self.read(&mut tail, session, agent, path).await;
+        // What cannot be read at all says nothing of its client.
+        read.is_err() || calls.iter().any(|id| tail.calls.contains(id))
     }
 
     fn tail(&self, path: &Path) -> Arc<tokio::sync::Mutex<Tail>> {
@@ -200,15 +220,26 @@ impl Tailer {
 
     /// At start-up: every known session is read before anybody is served. Those that ended too, if their transcript is
     /// not as it was left: they may have been resumed while no daemon served.
-    pub async fn catch_up(&self) {
+    pub async fn catch_up(self: &Arc<Self>) {
         let all: Vec<(SessionId, PathBuf)> = self.host.look(|state| {
             let transcript = |s: &Session| Some((s.id.clone(), PathBuf::from(s.transcript.as_ref()?)));
             let is_open = |s: &&Session| s.ended.is_none() || has_changed(state, s);
             state.sessions.values().filter(is_open).filter_map(transcript).collect()
         });
-        for (session, transcript) in all {
-            self.read_session(&session, &transcript).await;
+        // Parsing takes the time, and nobody waits for a core yet; in which order files are read makes no difference.
+        let readers = std::thread::available_parallelism().map_or(1, NonZero::get).min(READERS_AT_START);
+        let all = Arc::new(Mutex::new(all.into_iter()));
+        let mut reading = JoinSet::new();
+        for _ in 0..readers {
+            let (tailer, all) = (Arc::clone(self), Arc::clone(&all));
+            reading.spawn(async move {
+                let next = || all.lock().unwrap_or_else(PoisonError::into_inner).next();
+                while let Some((session, transcript)) = next() {
+                    tailer.read_session(&session, &transcript).await;
+                }
+            });
         }
+        reading.join_all().await;
     }
 }
 

@@ -163,6 +163,11 @@ impl Telemetry {
         missing.filter(|(_, missing)| *missing > 0).collect()
     }
 
+    /// How many events of one session are missing, if any are.
+    pub fn gap(&self, session: &SessionId) -> Option<u64> {
+        Some(self.lock().sessions.get(session)?.stream.missing()).filter(|missing| *missing > 0)
+    }
+
     /// How it stands, where it is taken at `address`.
     pub fn view(&self, address: Option<String>) -> TelemetryView {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

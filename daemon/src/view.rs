@@ -6,6 +6,7 @@ use bursar_engine::records::{BudgetAlert, BudgetState, CircuitState};
 use serde::{Deserialize, Serialize};
 
 mod ledger;
+pub mod line;
 pub use ledger::{LedgerView, RowView, RunView, SensorView, SourcesView};
 
 use crate::telemetry::TelemetryView;
@@ -82,6 +83,9 @@ pub struct SessionView {
     pub ended_at: Option<String>,
     /// Whether a person is at the client.
     pub attended: bool,
+    /// Hooks tell of it. One without hooks was found by its transcript, and cannot be held.
+    #[serde(default = "yes")]
+    pub hooked: bool,
     /// All tokens of all its agents.
     pub usage: UsageView,
     /// Requests.
@@ -116,6 +120,10 @@ pub struct SessionView {
     pub sources: SourcesView,
     /// Its runs: one process of the client each.
     pub runs: Vec<RunView>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Somebody who waits, or waited, for a human.

@@ -16,12 +16,20 @@ use bursar_engine::time::Timestamp;
 use bursar_engine::usage::{Totals, Usage};
 use bursar_protocol::answer::{self, Figures};
 
+use crate::statuses::Costs;
 use crate::view::{AgentView, AuditView, HoldView, ModelView, SessionView, UsageView};
 
 pub mod ledger;
+pub mod line;
 
-/// How many events are missing in the streams of telemetry, by session.
-pub type Gaps = BTreeMap<SessionId, u64>;
+/// What the sensors tell beside the ledger, by session.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// How many events are missing in the streams of telemetry.
+    pub gaps: BTreeMap<SessionId, u64>,
+    /// What clients' status lines say that they have counted.
+    pub costs: Costs,
+}
 
 /// A budget.
 pub fn budget(state: &State, budget: &Budget) -> BudgetState {
@@ -90,13 +98,13 @@ fn add(sum: &mut Totals, totals: &Totals) {
 struct Around<'a> {
     held: BTreeSet<&'a SessionId>,
     bad_lines: BTreeMap<&'a SessionId, u64>,
-    gaps: &'a Gaps,
+    heard: &'a Heard,
 }
 
 impl<'a> Around<'a> {
-    fn of(state: &'a State, gaps: &'a Gaps) -> Self {
+    fn of(state: &'a State, heard: &'a Heard) -> Self {
         let held = state.waiting().map(|h| &h.session).collect();
-        let mut around = Self { held, bad_lines: BTreeMap::new(), gaps };
+        let mut around = Self { held, bad_lines: BTreeMap::new(), heard };
         for file in state.files.values().filter(|f| f.bad_lines > 0) {
             *around.bad_lines.entry(&file.session).or_default() += file.bad_lines;
         }
@@ -105,8 +113,8 @@ impl<'a> Around<'a> {
 }
 
 /// One session.
-pub fn session(state: &State, session: &Session, gaps: &Gaps) -> SessionView {
-    one_session(state, session, &Around::of(state, gaps))
+pub fn session(state: &State, session: &Session, heard: &Heard) -> SessionView {
+    one_session(state, session, &Around::of(state, heard))
 }
 
 fn one_session(state: &State, session: &Session, around: &Around<'_>) -> SessionView {
@@ -134,7 +142,6 @@ fn one_session(state: &State, session: &Session, around: &Around<'_>) -> Session
     let held = around.held.contains(&session.id);
     let own = state.budgets.get(&BudgetId::Session(state.purse(&session.id).clone()));
     let runs = state.runs.get(&session.id);
-    let gap = around.gaps.get(&session.id).copied().unwrap_or(0);
     let bad_lines = around.bad_lines.get(&session.id).copied().unwrap_or(0);
     SessionView {
         session_id: session.id.to_string(),
@@ -151,6 +158,7 @@ fn one_session(state: &State, session: &Session, around: &Around<'_>) -> Session
         last_seen: session.last_seen.to_string(),
         ended_at: session.ended.map(|t| t.to_string()),
         attended: session.attended,
+        hooked: !session.unhooked,
         usage: usage(all.totals.usage),
         requests: all.totals.requests,
         models: all.models(),
@@ -163,17 +171,17 @@ fn one_session(state: &State, session: &Session, around: &Around<'_>) -> Session
         cost_estimated: all.totals.estimated > 0,
         draws_on: session.draws_on.as_ref().map(ToString::to_string),
         follows: session.follows.as_ref().map(ToString::to_string),
-        lower_bound: !ledger::missing(runs, bad_lines, gap).is_empty(),
-        coverage: ledger::coverage(runs),
+        lower_bound: !ledger::missing(session, runs, bad_lines, around.heard).is_empty(),
+        coverage: ledger::coverage(&session.id, runs, around.heard),
         sources: runs.map(ledger::sources).unwrap_or_default(),
         runs: runs.map(|r| r.runs.iter().map(ledger::run).collect()).unwrap_or_default(),
     }
 }
 
 /// Sessions, those that wait first, then live ones, then by the last hook.
-pub fn sessions(state: &State, all: bool, gaps: &Gaps) -> Vec<SessionView> {
+pub fn sessions(state: &State, all: bool, heard: &Heard) -> Vec<SessionView> {
     let wanted = state.sessions.values().filter(|s| all || s.ended.is_none());
-    let around = Around::of(state, gaps);
+    let around = Around::of(state, heard);
     let mut views: Vec<SessionView> = wanted.map(|s| one_session(state, s, &around)).collect();
     let rank = |v: &SessionView| match v.state.as_str() {
         "held" => 0,
@@ -244,6 +252,10 @@ fn by_cost(alert: &Alert) -> bool {
 /// An alert.
 pub fn alert(state: &State, alert: &Alert) -> BudgetAlert {
     let holds = state.policy.enforces() && state.policy.on_pause == OnPause::Hold;
+    let is_unhooked = match &alert.budget_id {
+        BudgetId::Session(id) => state.sessions.get(id).is_some_and(|session| session.unhooked),
+        _ => false,
+    };
     let figures = Figures {
         budget_id: alert.budget_id.to_string(),
         tokens_used: alert.tokens_used,
@@ -266,9 +278,14 @@ pub fn alert(state: &State, alert: &Alert) -> BudgetAlert {
                 answer::circuit_open(&figures.budget_id, &trip.to_string(), why)
             }
             (AlertType::WarningThreshold, _) => answer::warned(&figures),
+            (AlertType::BudgetExhausted, _) if is_unhooked => answer::reached_without_hooks(&figures),
             (AlertType::BudgetExhausted | AlertType::CircuitTripped, _) if holds => answer::held(&figures),
             (AlertType::BudgetExhausted | AlertType::CircuitTripped, _) => answer::reached(&figures),
             (AlertType::TooManyUnattended, None) => answer::shut(&figures, answer::Why::TooManyUnattended),
+            (AlertType::UnhookedSession, _) => answer::unhooked(&figures.budget_id),
+            (AlertType::MeteringNotConfirmed, _) => {
+                answer::metering_not_confirmed(alert.model.as_deref().unwrap_or("of an unknown version"))
+            }
             (AlertType::UnknownModel, _) => {
                 answer::unknown_model(alert.model.as_deref().unwrap_or("a model"))
             }

@@ -16,6 +16,7 @@ pub mod marker;
 pub mod message;
 pub mod paths;
 pub mod secret;
+pub mod status_line;
 
 pub use error::ProtocolError;
 

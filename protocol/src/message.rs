@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
+use crate::status_line::StatusLine;
 
 /// What a hook client or a command says to the daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub enum ToDaemon {
     Operator(OperatorFrame),
     /// A question that changes nothing.
     Query(Query),
+    /// What a client tells its status line program, which asks what to show. It can add nothing and lower nothing.
+    StatusLine(StatusLine),
 }
 
 /// One hook event as the hook client forwards it.

@@ -13,6 +13,7 @@ use bursar_protocol::message::{
     Amount, Cut, FromDaemon, HookFrame, OperatorAct, OperatorFrame, Query, ToDaemon,
 };
 use bursar_protocol::secret::Secret;
+use bursar_protocol::status_line::{PlanWindow, StatusLine};
 use bursar_protocol::{MIN_VERSION, VERSION, codec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -220,6 +221,16 @@ fn queries() -> Cases<Query> {
     ]
 }
 
+fn status_line() -> StatusLine {
+    let window = PlanWindow { used_millionths: 425_000, resets_at: Some(1_795_455_222) };
+    StatusLine {
+        session_id: "s1".to_owned(),
+        micro_usd: Some(47_268),
+        five_hour: Some(window),
+        seven_day: None,
+    }
+}
+
 fn to_daemon() -> Cases<ToDaemon> {
     let agent_shell = OperatorFrame {
         request_id: String::new(),
@@ -232,6 +243,7 @@ fn to_daemon() -> Cases<ToDaemon> {
         ("hook_whole", ToDaemon::Hook(whole_hook())),
         ("resume", ToDaemon::Resume { hold_id: 0x0102_0304_0506_0708 }),
         ("from_an_agents_shell", ToDaemon::Operator(agent_shell)),
+        ("status_line", ToDaemon::StatusLine(status_line())),
     ];
     cases.extend(cuts().into_iter().map(|(name, cut)| (name, hook(cut))));
     cases.extend(acts().into_iter().map(|(name, it)| (name, act(it))));

@@ -144,6 +144,8 @@ pub struct SessionShow {
     pub session_id: String,
     /// `live`, `held` or `ended`.
     pub state: String,
+    /// Hooks tell of it.
+    pub hooked: bool,
     /// All agents and models together.
     pub usage: Tokens,
     /// By model.

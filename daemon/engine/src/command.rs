@@ -21,6 +21,15 @@ pub enum Command {
     Hook(Hook),
     /// A hook fired; make what it needs known before its transcript is read, and give no verdict.
     Meet(Hook),
+    /// A transcript grows of which no hook tells.
+    Found(Found),
+    /// A session's client did not tell what was expected: a message without usage, or calls without their batch.
+    Doubted {
+        /// The session.
+        session: SessionId,
+        /// The client's version, as its transcript says.
+        version: String,
+    },
     /// A sensor read usage.
     Usage(Usage),
     /// Telemetry told of requests.
@@ -54,6 +63,21 @@ pub enum Command {
         /// All of them, as they would be written.
         settings: BTreeMap<String, String>,
     },
+}
+
+/// A session that no hook tells of: `--bare`, `--safe-mode`, or other settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The session, by its file's name.
+    pub session: SessionId,
+    /// Its transcript.
+    pub transcript: String,
+    /// Where it works, as its lines say.
+    pub cwd: Option<String>,
+    /// That folder's project.
+    pub project: Option<String>,
+    /// Its budget begins then: when its file was made, or when it was found to grow.
+    pub began: Timestamp,
 }
 
 /// What telemetry told of.

@@ -12,6 +12,7 @@ mod operator;
 mod output;
 mod sessions;
 mod show;
+mod statusline;
 mod task;
 mod tty;
 mod unlock;
@@ -112,6 +113,8 @@ enum Command {
         #[arg(long, default_value_t = 20)]
         limit: u32,
     },
+    /// What Claude Code's status line shows of its session; `install` registers it
+    Statusline(statusline::StatuslineArgs),
     /// See it at work with a pretend agent: nothing of yours is touched, nothing is spent
     Demo(demo::DemoArgs),
 }
@@ -217,6 +220,10 @@ fn dispatch(command: Command, output: &Output) -> Result<(), Failure> {
     if let Command::Demo(args) = &command {
         return demo::run(args, output);
     }
+    if let Command::Statusline(args) = &command {
+        statusline::run(args);
+        return Ok(());
+    }
     let paths = Paths::from_env(env).map_err(|e| Failure::wrong_use(&e.to_string(), ""))?;
     match command {
         Command::Daemon(args) => daemon::run(paths, args.detach, args.replace, output),
@@ -246,6 +253,10 @@ fn dispatch(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Config { verb } => config::run(&paths, verb, output),
         Command::Audit { limit } => audit::run(&paths, limit, output),
         Command::Demo(args) => demo::run(&args, output),
+        Command::Statusline(args) => {
+            statusline::run(&args);
+            Ok(())
+        }
     }
 }
 

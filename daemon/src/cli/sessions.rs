@@ -28,7 +28,7 @@ pub(super) fn sessions(paths: &Paths, all: bool, output: &Output) -> Result<(), 
         vec![
             plain(short_id(&s.session_id)),
             plain(s.project.clone().unwrap_or_default()),
-            (tone, s.state.clone()),
+            if s.hooked { (tone, s.state.clone()) } else { (Tone::Warn, without_hooks(&s.state)) },
             plain(at_least(s.lower_bound, s.budget.as_ref().map_or_else(String::new, used_of))),
             plain(session_cost(s)),
             plain(s.budget.as_ref().map_or_else(String::new, percent)),
@@ -42,6 +42,11 @@ pub(super) fn sessions(paths: &Paths, all: bool, output: &Output) -> Result<(), 
         ["session", "project", "state", "tokens", "list price", "used", "requests", "agents", "last hook"];
     output.table(&header, &[3, 4, 5, 6, 7], &rows);
     Ok(())
+}
+
+/// One without hooks is counted, and nothing holds it.
+fn without_hooks(state: &str) -> String {
+    if state == "live" { "unhooked".to_owned() } else { format!("{state} (unhooked)") }
 }
 
 /// What a session cost in all, and its limit in dollars where it has one.
@@ -72,7 +77,7 @@ pub(super) fn session(paths: &Paths, id: &str, output: &Output) -> Result<(), Fa
         "Session {} ({}), {}",
         s.session_id,
         s.project.as_deref().unwrap_or("no project"),
-        s.state
+        if s.hooked { s.state.clone() } else { without_hooks(&s.state) }
     ));
     output.line(&format!("First hook {}, last hook {}", ago(&s.first_seen), ago(&s.last_seen)));
     if let Some(budget) = &s.budget {

@@ -50,7 +50,7 @@ pub fn path(state: &Path) -> PathBuf {
 }
 
 impl Token {
-    /// Reads the token of telemetry, or makes one where there is none. Only the holder of the state's lock may.
+    /// Reads the token of telemetry, or makes one where there is none. Daemon and `install` may both come first.
     ///
     /// # Errors
     /// [`TokenError`].
@@ -63,7 +63,7 @@ impl Token {
         let token = Self::make()?;
         let io = |source| TokenError::Io { path: path.clone(), source };
         // Beside it first: half of one must not be found after a crash.
-        let part = path.with_extension("part");
+        let part = path.with_extension(format!("{}.part", std::process::id()));
         match fs::remove_file(&part) {
             Err(e) if e.kind() != ErrorKind::NotFound => return Err(io(e)),
             _ => {}
@@ -71,8 +71,13 @@ impl Token {
         let mut file =
             fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(io)?;
         file.write_all(token.0.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
-        fs::rename(&part, &path).map_err(io)?;
-        Ok(token)
+        let linked = fs::hard_link(&part, &path);
+        let _ = fs::remove_file(&part);
+        match linked {
+            // Another one was made meanwhile: that one holds.
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => Self::read(state),
+            linked => linked.map(|()| token).map_err(io),
+        }
     }
 
     /// Reads the token of telemetry.
@@ -105,6 +110,16 @@ impl Token {
             let _ = write!(text, "{byte:02x}");
         }
         Ok(Self(text))
+    }
+
+    /// What stands for a token where its settings are shown.
+    pub fn hidden() -> Self {
+        Self("…".to_owned())
+    }
+
+    /// Whether a text has the form of a token.
+    pub fn has_the_form_of_one(text: &str) -> bool {
+        is_token(text)
     }
 
     /// The token itself, for the settings of a client.

@@ -154,8 +154,8 @@ async fn answer(service: &Arc<Service>, query: &Query) -> Response {
     match query {
         Query::Status => (200, text(&status(service))),
         Query::Sessions { all } => {
-            let gaps = service.telemetry.gaps();
-            let sessions = host.look(|state| views::sessions(state, *all, &gaps));
+            let heard = service.heard();
+            let sessions = host.look(|state| views::sessions(state, *all, &heard));
             (200, text(&SessionList { total: sessions.len(), sessions }))
         }
         Query::Session { id } => session(service, id, None).await,
@@ -240,19 +240,20 @@ async fn session(service: &Arc<Service>, id: &str, rows: Option<u32>) -> Respons
             if let Some(path) = transcript {
                 service.tailer.read_session(one, path.as_ref()).await;
             }
-            let gaps = service.telemetry.gaps();
+            let heard = service.heard();
             let known = host.look(|state| {
                 let session = state.sessions.get(one)?;
-                let view = views::session(state, session, &gaps);
+                let view = views::session(state, session, &heard);
                 Some((session.clone(), view, state.runs.get(one).cloned()))
             });
             let Some((session, view, runs)) = known else { return not_found(&format!("session {id}")) };
             let Some(rows) = rows else { return (200, text(&view)) };
             // Rows are read from the disk, where what was counted just now must be first.
             let _ = tokio::time::timeout(SHOWN_AFTER, host.written()).await;
-            let gap = gaps.get(one).copied().unwrap_or(0);
             match host.rows_of(one, rows) {
-                Ok(rows) => (200, text(&views::ledger::explain(&session, &view, runs.as_ref(), &rows, gap))),
+                Ok(rows) => {
+                    (200, text(&views::ledger::explain(&session, &view, runs.as_ref(), &rows, &heard)))
+                }
                 Err(e) => error(503, "store", &e.to_string()),
             }
         }
@@ -322,7 +323,8 @@ pub fn error(status: u16, error: &str, message: &str) -> Response {
     (status, json!({ "error": error, "message": message, "details": {} }).to_string())
 }
 
-fn text(value: &impl Serialize) -> String {
+/// As JSON.
+pub(super) fn text(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|e| {
         json!({ "error": "internal", "message": e.to_string(), "details": {} }).to_string()
     })

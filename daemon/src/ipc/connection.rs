@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ipc::commands;
 use crate::ipc::hooks::{self, Outcome};
+use crate::ipc::status_line;
 use crate::peer::Peer;
 use crate::serve::Service;
 
@@ -111,6 +112,10 @@ async fn respond(
         },
         ToDaemon::Operator(frame) => {
             let (status, json) = commands::operate(service, peer, frame).await;
+            reply(stream, version, status, &json).await
+        }
+        ToDaemon::StatusLine(said) => {
+            let (status, json) = status_line::show(service, &said);
             reply(stream, version, status, &json).await
         }
         ToDaemon::Query(query) => {

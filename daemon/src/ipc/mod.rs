@@ -8,3 +8,4 @@ pub mod hooks;
 pub mod listener;
 pub mod protect;
 pub mod said;
+pub mod status_line;

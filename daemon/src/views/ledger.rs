@@ -1,19 +1,58 @@
 //! Where a session's total comes from, and what is missing in it.
 
+use bursar_engine::ids::SessionId;
 use bursar_engine::ratio::Ratio;
 use bursar_engine::row::{PAYLOAD, Row};
-use bursar_engine::run::{BACKGROUND, Begins, Run, Runs, Tally};
+use bursar_engine::run::{BACKGROUND, Begins, ByModel, Run, Runs, Tally};
 use bursar_engine::session::Session;
 use bursar_engine::usage::Usage;
 
-use super::usage;
+use bursar_protocol::answer::dollars;
+
+use super::{Heard, usage};
+use crate::statuses::Cost;
 use crate::view::{LedgerView, RowView, RunView, SensorView, SessionView, SourcesView};
 
 /// The share of what a session's clients say that is accounted for.
-pub(super) fn coverage(runs: Option<&Runs>) -> Option<Ratio> {
-    let (accounted, said) = runs?.coverage()?;
-    let millionths = u128::from(accounted) * 1_000_000 / u128::from(said.max(1));
-    Some(Ratio(u32::try_from(millionths).unwrap_or(u32::MAX)))
+pub(super) fn coverage(session: &SessionId, runs: Option<&Runs>, heard: &Heard) -> Option<Ratio> {
+    let share = |(accounted, said): (u64, u64)| {
+        let millionths = u128::from(accounted.min(said)) * 1_000_000 / u128::from(said.max(1));
+        Ratio(u32::try_from(millionths).unwrap_or(u32::MAX))
+    };
+    let runs = runs?;
+    let told = runs.coverage().map(share);
+    let live = heard.costs.get(session).and_then(|cost| live(runs, cost));
+    let shown = live.map(|live| share((live.counted, live.said)));
+    match (told, shown) {
+        (Some(told), Some(shown)) => Some(told.min(shown)),
+        (told, shown) => told.or(shown),
+    }
+}
+
+/// The run under way, in micro-dollars.
+struct Live {
+    /// What was counted of it.
+    counted: u64,
+    /// What its client's status line says beyond what it began with.
+    said: u64,
+    /// That much is more than rounding, and lines have had their time.
+    is_short: bool,
+}
+
+/// What a client's status line shows of its run, while nothing else of the client does. It says no tokens, so it adds
+/// nothing to the ledger: it only tells how much is missing there.
+fn live(runs: &Runs, cost: &Cost) -> Option<Live> {
+    let run = runs.runs.last().filter(|run| run.ended.is_none() && run.claimed.is_none() && !run.overlaps)?;
+    let sum = |all: &ByModel| all.values().fold(0_u64, |sum, spent| sum.saturating_add(spent.micro_usd));
+    let said = cost.micro_usd.saturating_sub(sum(run.base.as_ref()?));
+    let counted = sum(&run.counted);
+    // A request's cost is rounded to a micro-dollar here, and not there.
+    let rounding = runs.sensed.lines.rows.saturating_add(runs.sensed.reported_only.rows);
+    (said > 0).then_some(Live {
+        counted,
+        said,
+        is_short: cost.stands && said > counted.saturating_add(rounding),
+    })
 }
 
 fn sensor(tally: Tally) -> SensorView {
@@ -51,12 +90,11 @@ pub(super) fn run(run: &Run) -> RunView {
     }
 }
 
-/// What is known to be missing in a session's total, a sentence each; `bad_lines` of its files could not be used, and
-/// `gap` events of its telemetry did not arrive.
-pub(super) fn missing(runs: Option<&Runs>, bad_lines: u64, gap: u64) -> Vec<String> {
+/// What is known to be missing in a session's total, a sentence each; `bad_lines` of its files could not be used.
+pub(super) fn missing(session: &Session, runs: Option<&Runs>, bad_lines: u64, heard: &Heard) -> Vec<String> {
     let mut missing = Vec::new();
     let all = runs.map_or(&[][..], |runs| &runs.runs);
-    if all.is_empty() {
+    if runs.is_none_or(|runs| runs.runs.is_empty()) {
         missing.push(
             "Its beginning was not seen here: what its client spent beside its lines is not known."
                 .to_owned(),
@@ -66,9 +104,24 @@ pub(super) fn missing(runs: Option<&Runs>, bad_lines: u64, gap: u64) -> Vec<Stri
     if bad_lines > 0 {
         missing.push(format!("{bad_lines} lines of its transcripts could not be used."));
     }
+    // What its client says at its end is its whole total.
+    if session.unconfirmed && all.last().is_none_or(|run| run.says().is_none()) {
+        missing.push(
+            "Its client's metering is not confirmed: messages without usage, or calls without their batch."
+                .to_owned(),
+        );
+    }
+    let gap = heard.gaps.get(&session.id).copied().unwrap_or(0);
     // A settled run has made up for it.
     if gap > 0 && all.last().is_some_and(|run| run.says().is_none()) {
         missing.push(format!("{gap} events of its telemetry did not arrive."));
+    }
+    let live = runs.zip(heard.costs.get(&session.id)).and_then(|(runs, cost)| live(runs, cost));
+    if let Some(live) = live.filter(|live| live.is_short) {
+        let (said, counted) = (dollars(live.said), dollars(live.counted));
+        missing.push(format!(
+            "Its client's status line says {said} since this run began, of which {counted} are counted; its end settles the rest."
+        ));
     }
     missing
 }
@@ -98,7 +151,7 @@ pub fn explain(
     view: &SessionView,
     runs: Option<&Runs>,
     rows: &[Row],
-    gap: u64,
+    heard: &Heard,
 ) -> LedgerView {
     LedgerView {
         session_id: session.id.to_string(),
@@ -109,7 +162,7 @@ pub fn explain(
         cost_estimated: view.cost_estimated,
         lower_bound: view.lower_bound,
         coverage: view.coverage,
-        missing: missing(runs, view.bad_lines, gap),
+        missing: missing(session, runs, view.bad_lines, heard),
     }
 }
 

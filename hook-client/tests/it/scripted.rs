@@ -60,7 +60,10 @@ impl Daemon {
     pub(crate) fn next_hook(&self) -> HookFrame {
         match self.next().1 {
             ToDaemon::Hook(hook) => hook,
-            other @ (ToDaemon::Resume { .. } | ToDaemon::Operator(_) | ToDaemon::Query(_)) => {
+            other @ (ToDaemon::Resume { .. }
+            | ToDaemon::Operator(_)
+            | ToDaemon::Query(_)
+            | ToDaemon::StatusLine(_)) => {
                 panic!("not a hook: {other:?}")
             }
         }

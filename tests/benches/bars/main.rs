@@ -7,6 +7,7 @@
 
 mod decide;
 mod decision;
+mod first_read;
 mod hook;
 mod served;
 
@@ -56,4 +57,5 @@ fn main() {
     decide::run();
     hook::run();
     decision::run();
+    first_read::run();
 }

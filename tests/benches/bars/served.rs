@@ -1,6 +1,8 @@
 //! A daemon on a store of its own, ended when dropped.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
@@ -15,23 +17,58 @@ pub(crate) struct Served {
 impl Served {
     pub(crate) fn start() -> Self {
         let home = TempDir::with_prefix("bb-").unwrap();
-        let process = Command::new(super::binaries().join("bursar"))
-            .arg("daemon")
-            .env_clear()
-            .env("BURSAR_HOME", home.path())
-            .env("BURSAR_PORT", "0")
-            .env("BURSAR_LOG", "warn")
+        Self { process: serve(home.path()), home }
+    }
+
+    /// The same on a copy of its store; this one has stopped.
+    pub(crate) fn stopped_copy(&self) -> TempDir {
+        let home = TempDir::with_prefix("bb-").unwrap();
+        // With a store in it, a daemon takes no folder that others may enter.
+        std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        for name in ["bursar.db", "bursar.db-wal"] {
+            let from = self.home.path().join(name);
+            if from.exists() {
+                std::fs::copy(from, home.path().join(name)).unwrap();
+            }
+        }
+        home
+    }
+
+    pub(crate) fn on(home: TempDir) -> Self {
+        Self { process: serve(home.path()), home }
+    }
+
+    /// Ends it as a service manager does; its folder.
+    pub(crate) fn stop(mut self) -> Self {
+        rustix::process::kill_process(
+            rustix::process::Pid::from_child(&self.process),
+            rustix::process::Signal::TERM,
+        )
+        .unwrap();
+        self.process.wait().unwrap();
+        self
+    }
+
+    /// The most memory that it had at a time, in KiB.
+    pub(crate) fn peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches("kB").trim().parse().unwrap()
+    }
+
+    /// What a client tells, by the real hook client, which is allowed.
+    pub(crate) fn hook(&self, payload: &[u8]) {
+        let mut client = Command::new(super::binaries().join("bursar-hook"))
+            .arg("--socket")
+            .arg(self.socket())
+            .arg("--state")
+            .arg(self.state())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let served = Self { process, home };
-        for _ in 0..500 {
-            if served.state().join("ready").exists() {
-                return served;
-            }
-            sleep(Duration::from_millis(10));
-        }
-        panic!("the daemon did not start");
+        client.stdin.take().unwrap().write_all(payload).unwrap();
+        assert!(client.wait().unwrap().success());
     }
 
     pub(crate) fn state(&self) -> PathBuf {
@@ -41,6 +78,28 @@ impl Served {
     pub(crate) fn socket(&self) -> PathBuf {
         self.home.path().join("run/bursar.sock")
     }
+}
+
+/// Starts a daemon, and waits until it serves.
+fn serve(home: &Path) -> Child {
+    let mut process = Command::new(super::binaries().join("bursar"))
+        .arg("daemon")
+        .env_clear()
+        .env("BURSAR_HOME", home)
+        .env("BURSAR_PORT", "0")
+        .env("BURSAR_LOG", "warn")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    for _ in 0..30_000 {
+        if home.join("ready").exists() {
+            return process;
+        }
+        sleep(Duration::from_millis(1));
+    }
+    let _ = process.kill();
+    let _ = process.wait();
+    panic!("the daemon did not start");
 }
 
 impl Drop for Served {

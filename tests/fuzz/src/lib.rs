@@ -12,13 +12,14 @@ use bursar_protocol::frame::{HEADER_BYTES, Header};
 use bursar_protocol::hook_input::{HookInput, ToolCall, valid_id};
 use bursar_protocol::marker::{self, Marker};
 use bursar_protocol::message::{Cut, FromDaemon, ToDaemon};
+use bursar_protocol::status_line::StatusLine;
 use bursar_protocol::{MAX_FRAME_BYTES, MIN_VERSION, VERSION, codec};
 
 /// A target: what it does with its bytes.
 pub type Target = fn(&[u8]);
 
 /// Every target by the name of its corpus.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("frame", frame),
     ("message", message),
     ("hook_input", hook_input),
@@ -27,6 +28,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("transcript_line", transcript_line),
     ("otlp_json", otlp_json),
     ("otlp_protobuf", otlp_protobuf),
+    ("status_line", status_line),
 ];
 
 /// A frame as a peer sends it: the header's limits hold, and a body of another length is not taken for it.
@@ -51,6 +53,15 @@ pub fn message(data: &[u8]) {
     if let Ok(message) = codec::message::<FromDaemon>(data) {
         assert_eq!(codec::frame(&message).expect("it came in a frame")[HEADER_BYTES..], *data);
     }
+}
+
+/// What a client tells its status line program: what is taken from it is in its range and fits a frame.
+pub fn status_line(data: &[u8]) {
+    let Some(said) = std::str::from_utf8(data).ok().and_then(StatusLine::parse) else { return };
+    assert!(valid_id(&said.session_id) && said.micro_usd.is_none_or(|n| n <= 1_000_000_000_000_000));
+    let windows = [said.five_hour, said.seven_day];
+    assert!(windows.iter().flatten().all(|window| window.used_millionths <= 10_000_000));
+    assert!(codec::frame(&ToDaemon::StatusLine(said)).is_ok());
 }
 
 /// A hook's standard input: what is taken from it is checked, and the event on the command line counts only where the

@@ -2,6 +2,7 @@
 
 mod activated;
 mod away;
+mod canary;
 mod circuits;
 mod commands;
 mod common;
@@ -23,10 +24,12 @@ mod restart;
 mod seed;
 mod service;
 mod settled;
+mod statusline;
 mod subagents;
 mod tasks;
 mod telemetry;
 mod terminal;
 mod unbroken;
+mod unhooked;
 mod upgrade;
 mod writes;

@@ -170,6 +170,7 @@ fn says_nothing_new(session: &Session, hook: &Hook, now: Timestamp) -> bool {
     let same = |old: &Option<String>, new: &Option<String>| new.is_none() || old == new;
     now.since(session.last_seen) < SEEN_STEP_MS
         && session.ended.is_none()
+        && !session.unhooked
         && hook.event != HookEvent::SessionEnd
         && session.attended == hook.attended
         && session.env_task == hook.task
@@ -194,12 +195,15 @@ fn met_session(state: &State, known: Option<&Session>, hook: &Hook, now: Timesta
         env_task: None,
         draws_on: draws_on(state, hook),
         follows: follows(state, hook),
+        unhooked: false,
+        unconfirmed: false,
         payload_rows: 0,
     });
     if now.since(session.last_seen) >= SEEN_STEP_MS {
         session.last_seen = now;
     }
     session.ended = (hook.event == HookEvent::SessionEnd).then_some(now);
+    session.unhooked = false;
     session.attended = hook.attended;
     session.env_task = hook.task.as_deref().map(to_name);
     let take = |old: &mut Option<String>, new: &Option<String>| {

@@ -3,6 +3,7 @@
 mod books;
 mod calls;
 mod family;
+mod found;
 mod holds;
 mod hook;
 mod keep;
@@ -80,6 +81,8 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Decision {
     match command {
         Command::Hook(hook) => hook::decide(state, hook, now),
         Command::Meet(hook) => Decision { reply: Reply::None, events: hook::meet(state, hook, now) },
+        Command::Found(found) => found::decide(state, found, now),
+        Command::Doubted { session, version } => found::doubted(state, session, version, now),
         Command::Usage(usage) => usage::decide(state, usage, now),
         Command::Reports(reports) => reports::decide(state, reports, now),
         Command::HoldLost(id) => holds::lost(state, *id, now),

@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::ids::SessionId;
 use crate::reported::REPORTED;
 use crate::row::{PAYLOAD, Part, Row, Sighting};
+use crate::session::Session;
 use crate::time::Timestamp;
 use crate::usage::Usage;
 
@@ -18,6 +19,7 @@ pub(super) fn decide(state: &State, command: &Command, now: Timestamp) -> Decisi
     }
     if let (Some(file), Some(claim)) = (&command.file, &command.claim) {
         books.settling.claimed(state, &file.session, claim, now);
+        books.ended_without_hooks(&file.session);
     }
     books.settle();
     let mut events = books.close();
@@ -77,6 +79,15 @@ impl Books<'_> {
         let old = if old.message_id == *key { old } else { self.rename(old, key) };
         let row = Row { message_id: key.to_owned(), ..row.of_parts(line, reported) };
         self.replace(&old, row, true);
+    }
+
+    /// Of a session without hooks its client's last word is all that tells of its end.
+    fn ended_without_hooks(&mut self, id: &SessionId) {
+        let known = self.sessions.get(id).or_else(|| self.state.sessions.get(id));
+        if let Some(session) = known.filter(|s| s.unhooked && s.ended.is_none()) {
+            let session = Session { ended: Some(self.now), ..session.clone() };
+            self.sessions.insert(id.clone(), session);
+        }
     }
 
     /// The id of a request that has none: it came in a hook's payload.

@@ -16,6 +16,7 @@ mod data_policy;
 mod data_records;
 mod detect;
 mod first_life;
+mod found;
 mod holds_begin;
 mod holds_end;
 mod prints;

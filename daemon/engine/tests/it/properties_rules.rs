@@ -157,6 +157,8 @@ fn raised(events: &[Event]) -> Vec<(String, &'static str)> {
                 AlertType::TooManyUnattended => "too_many_unattended",
                 AlertType::PassphraseReset => "passphrase_reset",
                 AlertType::UnknownModel => "unknown_model",
+                AlertType::UnhookedSession => "unhooked_session",
+                AlertType::MeteringNotConfirmed => "metering_not_confirmed",
             },
         )),
         _ => None,

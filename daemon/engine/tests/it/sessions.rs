@@ -48,6 +48,8 @@ fn the_first_hook_tells_all_of_a_session() {
         env_task: Some("port".to_owned()),
         draws_on: None,
         follows: None,
+        unhooked: false,
+        unconfirmed: false,
         payload_rows: 0,
     };
     assert_eq!(session(&world), &expected);

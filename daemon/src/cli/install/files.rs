@@ -26,13 +26,22 @@ pub(super) fn read(path: &Path) -> io::Result<Option<String>> {
 
 /// Writes a file whole, keeping its mode.
 pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
-    let mode = fs::metadata(path).map_or(0o600, |m| m.permissions().mode() & 0o777);
-    replace(path, text.as_bytes(), mode)
+    replace(path, text.as_bytes(), mode(path).unwrap_or(0o600))
 }
 
 /// Writes a file whole that only this user reads.
 pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     replace(path, text.as_bytes(), 0o600)
+}
+
+/// A file's mode; none where it is not there.
+pub(super) fn mode(path: &Path) -> Option<u32> {
+    fs::metadata(path).ok().map(|meta| meta.permissions().mode() & 0o777)
+}
+
+/// Sets a file's mode.
+pub(super) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|e| named(path, &e))
 }
 
 /// Keeps what stood there before the first installation, beside it.
@@ -43,8 +52,7 @@ pub(super) fn back_up(path: &Path, text: &str) -> io::Result<()> {
     if backup.exists() {
         return Ok(());
     }
-    let mode = fs::metadata(path).map_or(0o600, |m| m.permissions().mode() & 0o777);
-    replace(&backup, text.as_bytes(), mode)
+    replace(&backup, text.as_bytes(), mode(path).unwrap_or(0o600))
 }
 
 /// Copies a program to its fixed place; hooks that run it now keep the old one.

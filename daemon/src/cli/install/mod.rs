@@ -1,11 +1,15 @@
 //! `bursar install` and `bursar uninstall`.
 
 mod client;
+mod extras;
 mod fail_closed;
+mod fields;
 mod files;
 mod protect;
 mod record;
 mod settings;
+mod statusline;
+mod telemetry;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +25,7 @@ use crate::folder::private_folder;
 use crate::handover;
 use crate::view::{ActView, HoldList};
 use client::ClientVersion;
+use extras::Extras;
 use record::Record;
 use settings::{Entry, SettingsText};
 
@@ -62,6 +67,12 @@ pub(super) struct InstallArgs {
     /// Without the daemon nothing goes on (Claude Code 2.1.295 or later)
     #[arg(long)]
     fail_closed: bool,
+    /// Leave Claude Code's status line as it is
+    #[arg(long)]
+    no_statusline: bool,
+    /// Leave Claude Code's telemetry as it is
+    #[arg(long)]
+    no_telemetry: bool,
     /// The hook client to copy (else the one beside this program)
     #[arg(long, value_name = "PATH")]
     hook_client: Option<PathBuf>,
@@ -116,12 +127,13 @@ pub(super) fn install(paths: &Paths, args: &InstallArgs, output: &Output) -> Res
         .map_err(|e| Failure::wrong_use(&e.to_string(), "Mend it, then install again."))?;
     let file = files::target(&args.place.file()?);
     let version = ClientVersion::find();
-    let entry = Entry {
+    let mut entry = Entry {
         hook_client: paths.hook_client(),
         socket: paths.socket.clone(),
         state: paths.state.clone(),
         hold_s: config.policy.hold_s,
         fail_closed: args.fail_closed,
+        ..Entry::default()
     };
     let before = files::read(&file).map_err(failed)?;
     let parsed = SettingsText::parse(before.as_deref().unwrap_or("{}")).map_err(|why| {
@@ -131,8 +143,11 @@ pub(super) fn install(paths: &Paths, args: &InstallArgs, output: &Output) -> Res
             "Mend it, then install again.",
         )
     })?;
-    let after = parsed.with(&entry, &version.events());
+    let extras = Extras::choose(args, config.port, &parsed, &entry);
+    entry.status_line = extras.status_line();
     if args.dry_run {
+        entry.telemetry = extras.telemetry_shown();
+        let after = parsed.with(&entry, &version.events());
         output.line(&format!("{} would read:", file.display()));
         output.line(&after);
         output.json(&after);
@@ -143,21 +158,25 @@ pub(super) fn install(paths: &Paths, args: &InstallArgs, output: &Output) -> Res
     }
     private_folder(&paths.state).map_err(failed)?;
     let from = hook_client(args)?;
+    entry.telemetry = extras.telemetry(&paths.state).map_err(failed)?;
+    let after = parsed.with(&entry, &version.events());
     protect::protect(paths, args.unprotected)?;
     files::copy_program(&from, &paths.hook_client()).map_err(failed)?;
     if args.observe {
         files::set_in_config(&paths.config, "BURSAR_MODE", "observe").map_err(failed)?;
     }
     let mut record = Record::load(&paths.state);
-    record.note(&file, before.as_deref(), &parsed.without(&entry), &after);
+    let mode = files::mode(&file).filter(|_| entry.telemetry.is_some());
+    record.note(&file, before.as_deref(), &parsed.without(&entry), &after, mode);
     record.save(&paths.state).map_err(failed)?;
     if let Some(before) = before.as_deref().filter(|b| *b != after) {
         files::back_up(&file, before).map_err(failed)?;
     }
-    // Last: until here Claude Code asks nobody.
-    files::write(&file, &after).map_err(failed)?;
+    // Last: until here Claude Code asks nobody. A token in it is for this user alone.
+    let write = if entry.telemetry.is_some() { files::write_private } else { files::write };
+    write(&file, &after).map_err(failed)?;
     let observes = args.observe || config.policy.mode == Mode::Observe;
-    say_what_is_true(paths, observes, &file, &version, output);
+    say_what_is_true(paths, observes, &file, &version, &extras, output);
     output.json(
         &json!({ "settings": file, "client_version": version.text(), "events": version.names() }).to_string(),
     );
@@ -175,7 +194,14 @@ fn hook_client(args: &InstallArgs) -> Result<PathBuf, Failure> {
     })
 }
 
-fn say_what_is_true(paths: &Paths, observes: bool, file: &Path, version: &ClientVersion, output: &Output) {
+fn say_what_is_true(
+    paths: &Paths,
+    observes: bool,
+    file: &Path,
+    version: &ClientVersion,
+    extras: &Extras,
+    output: &Output,
+) {
     output.line(&format!("Claude Code asks Bursar now, by {}.", file.display()));
     output.line(&version.sentence());
     if observes {
@@ -184,6 +210,7 @@ fn say_what_is_true(paths: &Paths, observes: bool, file: &Path, version: &Client
             paths.config.display()
         ));
     }
+    extras.say(paths, output);
     protect::say(paths, output);
     output.line("Undo it with `bursar uninstall` (with the same --scope or --settings).");
 }
@@ -193,7 +220,7 @@ pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs, output: &Output) ->
     let file = files::target(&args.place.file()?);
     let mut record = Record::load(&paths.state);
     let now = files::read(&file).map_err(failed)?;
-    let entry = Entry { hook_client: paths.hook_client(), ..Entry::default() };
+    let entry = Entry { hook_client: paths.hook_client(), state: paths.state.clone(), ..Entry::default() };
     let restored = match (&now, record.of(&file)) {
         // Nothing has changed since: back to the very bytes.
         (Some(text), Some(known)) if *text == known.after => known.before.clone(),
@@ -216,7 +243,11 @@ pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs, output: &Output) ->
         return Ok(());
     }
     match &restored {
-        Some(text) => files::write(&file, text).map_err(failed)?,
+        Some(text) => {
+            files::write(&file, text).map_err(failed)?;
+            let mode = record.of(&file).and_then(|known| known.mode);
+            mode.map_or(Ok(()), |mode| files::set_mode(&file, mode)).map_err(failed)?;
+        }
         None => files::remove(&file).map_err(failed)?,
     }
     record.forget(&file);
@@ -228,6 +259,8 @@ pub(super) fn uninstall(paths: &Paths, args: &UninstallArgs, output: &Output) ->
         files::remove_markers(&paths.paused()).map_err(failed)?;
         files::remove(&paths.hook_client()).map_err(failed)?;
         files::remove(&handover::path(&paths.state)).map_err(failed)?;
+        // What status lines printed; only shown.
+        let _ = std::fs::remove_dir_all(paths.state.join("statusline"));
     }
     output.line(&format!(
         "Claude Code no longer asks Bursar by {}. What was counted stays in {}.",

@@ -16,6 +16,9 @@ pub(super) struct Known {
     pub(super) before: Option<String>,
     /// Its text after.
     pub(super) after: String,
+    /// Its mode, before it was closed to others.
+    #[serde(default)]
+    pub(super) mode: Option<u32>,
 }
 
 /// Every settings file that names our hook client.
@@ -39,12 +42,21 @@ impl Record {
     }
 
     /// Notes an installation over `before`; `stripped` is `before` without what we wrote earlier.
-    pub(super) fn note(&mut self, file: &Path, before: Option<&str>, stripped: &str, after: &str) {
+    /// `mode` is its mode, where it is closed to others now.
+    pub(super) fn note(
+        &mut self,
+        file: &Path,
+        before: Option<&str>,
+        stripped: &str,
+        after: &str,
+        mode: Option<u32>,
+    ) {
         let first = match self.settings.get(file) {
             Some(known) if Some(known.after.as_str()) == before => known.before.clone(),
             _ => before.map(|_| stripped.to_owned()),
         };
-        self.settings.insert(file.to_owned(), Known { before: first, after: after.to_owned() });
+        let mode = self.settings.get(file).and_then(|known| known.mode).or(mode);
+        self.settings.insert(file.to_owned(), Known { before: first, after: after.to_owned(), mode });
     }
 
     pub(super) fn of(&self, file: &Path) -> Option<&Known> {

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use bursar_protocol::hook_input::Event;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::fail_closed;
+use super::fields::{Ordered, indented, raw};
+use super::telemetry::Telemetry;
+use super::{fail_closed, statusline, telemetry};
 
 /// The spinner's text while a hook runs; fixed at registration and cut at 80 columns.
 const STATUS_MESSAGE: &str = "Bursar: if this stays, run `bursar waiting`";
@@ -25,6 +26,10 @@ pub(super) struct Entry {
     pub(super) hold_s: u64,
     /// Nothing goes on without the daemon.
     pub(super) fail_closed: bool,
+    /// The program whose `statusline` is to be shown; none: it is left out.
+    pub(super) status_line: Option<PathBuf>,
+    /// The clients' telemetry; none: it is left out.
+    pub(super) telemetry: Option<Telemetry>,
 }
 
 impl Entry {
@@ -72,30 +77,6 @@ impl Entry {
     }
 }
 
-/// An object whose values keep their text and whose keys keep their order.
-#[derive(Debug, Clone, Default)]
-struct Ordered(Vec<(String, Box<RawValue>)>);
-
-impl<'de> Deserialize<'de> for Ordered {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Ordered;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ordered, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Ordered(fields))
-            }
-        }
-        deserializer.deserialize_map(Fields)
-    }
-}
-
 /// A settings file, taken apart as far as hooks go.
 /// Events and their groups of hooks.
 type Groups = Vec<(String, Vec<Box<RawValue>>)>;
@@ -135,10 +116,29 @@ impl SettingsText {
 
     /// Whether an entry of ours stands in it.
     pub(super) fn has(&self, entry: &Entry) -> bool {
-        self.hooks.iter().flatten().flat_map(|(_, groups)| groups).any(|group| {
+        let has_hook = self.hooks.iter().flatten().flat_map(|(_, groups)| groups).any(|group| {
             let value: Value = serde_json::from_str(group.get()).unwrap_or_default();
             hooks_of(&value).iter().any(|h| entry.is_ours(h))
-        })
+        });
+        has_hook || statusline::stands_in(&self.fields, &entry.state) || telemetry::stands_in(&self.fields)
+    }
+
+    /// Whether a status line of others stands in it that cannot be wrapped.
+    pub(super) fn has_odd_status_line(&self, entry: &Entry) -> bool {
+        statusline::is_odd(&self.others_fields(entry))
+    }
+
+    /// Whether telemetry of their own stands in it.
+    pub(super) fn has_telemetry(&self, entry: &Entry) -> bool {
+        telemetry::is_theirs(&self.others_fields(entry))
+    }
+
+    /// The fields without what we wrote earlier into those that are shared.
+    fn others_fields(&self, entry: &Entry) -> Ordered {
+        let mut fields = self.fields.clone();
+        statusline::take_out(&mut fields, &entry.state);
+        telemetry::take_out(&mut fields);
+        fields
     }
 
     /// The text with our entries for these events, after those of others; what we wrote earlier is replaced.
@@ -151,7 +151,14 @@ impl SettingsText {
                 None => hooks.push((event.name().to_owned(), vec![group])),
             }
         }
-        let text = self.render(Some(&hooks));
+        let mut fields = self.others_fields(entry);
+        if let Some(program) = &entry.status_line {
+            statusline::put_in(&mut fields, program, entry);
+        }
+        if let Some(telemetry) = &entry.telemetry {
+            telemetry.put_in(&mut fields);
+        }
+        let text = self.render(&fields, Some(&hooks));
         // Written the same way before: leave even the bytes alone.
         if self.is_same(&text) { self.original.clone() } else { text }
     }
@@ -162,7 +169,7 @@ impl SettingsText {
             return self.original.clone();
         }
         let hooks = self.others(entry);
-        self.render((!hooks.is_empty()).then_some(&hooks))
+        self.render(&self.others_fields(entry), (!hooks.is_empty()).then_some(&hooks))
     }
 
     fn is_same(&self, text: &str) -> bool {
@@ -183,7 +190,7 @@ impl SettingsText {
         kept
     }
 
-    fn render(&self, hooks: Option<&Groups>) -> String {
+    fn render(&self, fields: &Ordered, hooks: Option<&Groups>) -> String {
         let hooks_text = hooks.map(|events| {
             let groups = |groups: &Vec<Box<RawValue>>| {
                 if groups.is_empty() {
@@ -197,7 +204,7 @@ impl SettingsText {
             format!("{{\n{}\n  }}", lines.join(",\n"))
         });
         let mut lines = Vec::new();
-        for (name, value) in &self.fields.0 {
+        for (name, value) in &fields.0 {
             match (name.as_str(), &hooks_text) {
                 ("hooks", Some(text)) => lines.push(format!("  \"hooks\": {text}")),
                 ("hooks", None) => {}
@@ -230,16 +237,6 @@ fn without_ours(group: &RawValue, entry: &Entry) -> Option<Box<RawValue>> {
     Some(raw(&value.to_string()))
 }
 
-fn raw(text: &str) -> Box<RawValue> {
-    // The text was just made of a JSON value.
-    RawValue::from_string(text.to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned())
-}
-
-fn indented(value: &Value, by: usize) -> String {
-    let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    text.replace('\n', &format!("\n{}", " ".repeat(by)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Entry, Event, SettingsText, Value};
@@ -259,7 +256,7 @@ mod tests {
             socket: "/s".into(),
             state: "/st".into(),
             hold_s: 100,
-            fail_closed: false,
+            ..Entry::default()
         }
     }
 

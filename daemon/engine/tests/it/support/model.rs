@@ -59,8 +59,10 @@ impl Model {
                     *began = Began { at: now, resets: began.resets + 1 };
                 }
             }
-            // Random histories have none: reports have properties of their own.
+            // Random histories have none: reports have properties of their own, and so have sessions without hooks.
             Command::Reports(_)
+            | Command::Found(_)
+            | Command::Doubted { .. }
             | Command::HoldLost(_)
             | Command::HoldResumed(_)
             | Command::Tick
