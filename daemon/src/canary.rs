@@ -206,6 +206,8 @@ mod tests {
             begins: None,
             caught_up: true,
             calls: Vec::new(),
+            by_hand: false,
+            stop_blocked: false,
             seed_shape: false,
         }
     }

@@ -87,7 +87,7 @@ pub enum Event {
     /// The runs of a session are now so.
     Runs(Box<Runs>),
     /// A circuit is now so.
-    Circuit(Circuit),
+    Circuit(Box<Circuit>),
     /// The installation is now protected so.
     Protection(Protection),
     /// These settings are in force now.

@@ -16,7 +16,7 @@ impl State {
                 self.agents.insert((agent.session.clone(), agent.key.clone()), agent.clone());
             }
             Event::Budget(budget) => drop(self.budgets.insert(budget.id.clone(), budget.clone())),
-            Event::Circuit(circuit) => drop(self.circuits.insert(circuit.id.clone(), circuit.clone())),
+            Event::Circuit(circuit) => drop(self.circuits.insert(circuit.id.clone(), (**circuit).clone())),
             Event::Row(row) => self.recent.put(row.clone()),
             Event::Joined { from, to } => self.recent.rename(from, to),
             Event::Awaited(awaited) => {

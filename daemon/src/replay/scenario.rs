@@ -73,6 +73,9 @@ fn yes() -> bool {
     true
 }
 
+/// When a scenario begins: any time will do.
+const BEGINS_MS: u64 = 1_800_000_000_000;
+
 /// How the client begins the result of a call that a person refused.
 const DENIED: &str = "The user doesn't want to proceed with this tool use.";
 
@@ -103,51 +106,40 @@ impl Scenario {
     pub fn replay(&self, base: &CircuitPolicy) -> Seen {
         let mut replay = Replay::new(self.policy(base));
         // The calls of each agent's message that is not over.
-        let mut open: BTreeMap<Option<String>, (Option<u64>, Vec<(Made, Box<RawValue>)>)> = BTreeMap::new();
+        let mut open: BTreeMap<Option<&str>, Vec<(Made, Box<RawValue>)>> = BTreeMap::new();
         for (n, call) in self.calls.iter().enumerate() {
-            let at = Timestamp(1_800_000_000_000 + milliseconds(call.t));
-            let agent = call.agent.clone().filter(|agent| agent != "main");
-            let is_over = |batch: &Option<u64>| batch.is_none() || *batch != call.batch;
-            if let Some((_, calls)) = open.get_mut(&agent).filter(|(batch, _)| is_over(batch)) {
-                let calls = std::mem::take(calls);
-                end(&mut replay, at, agent.as_ref(), calls);
-            }
+            let at = Timestamp(BEGINS_MS + milliseconds(call.t));
+            let agent = call.agent.as_deref().filter(|agent| *agent != "main");
+            let mut tell = |agent: Option<&str>, what| {
+                replay.tell(&Happening { at, agent: agent.map(str::to_owned), what });
+            };
             if call.user_prompt_before {
-                replay.tell(&Happening { at, agent: None, what: What::Prompt { human: true } });
+                tell(None, What::Prompt { human: true });
             }
             if call.half_open_before {
-                replay.tell(&Happening { at, agent: None, what: What::Acknowledged });
+                tell(None, What::Acknowledged);
             }
-            let is_of_last =
-                |next: &Call| next.batch.is_some() && next.batch == call.batch && next.agent == call.agent;
-            match call.happenings(n) {
-                Told::Event(what) => replay.tell(&Happening { at, agent: agent.clone(), what }),
-                Told::Nothing => {}
-                Told::Call { made, response } => {
-                    replay.tell(&Happening { at, agent: agent.clone(), what: What::Begins(made.clone()) });
-                    if !call.denied {
-                        let what = What::Ends { made: made.clone(), ok: call.ok, response: response.clone() };
-                        replay.tell(&Happening { at, agent: agent.clone(), what });
-                    }
-                    let (batch, calls) = open.entry(agent.clone()).or_default();
-                    *batch = call.batch;
-                    calls.push((made, response));
-                    // The next call of this agent tells whether the message goes on.
-                    let next = self.calls.iter().skip(n + 1).find(|next| next.agent == call.agent);
-                    if !next.is_some_and(is_of_last) {
-                        let calls = std::mem::take(calls);
-                        end(&mut replay, at, agent.as_ref(), calls);
-                    }
+            let (made, response) = match call.told(n) {
+                Told::Call { made, response } => (made, response),
+                Told::Event(what) => {
+                    tell(agent, what);
+                    continue;
                 }
+                Told::Nothing => continue,
+            };
+            tell(agent, What::Begins(made.clone()));
+            if !call.denied {
+                tell(agent, What::Ends { made: made.clone(), ok: call.ok, response: response.clone() });
+            }
+            let calls = open.entry(agent).or_default();
+            calls.push((made, response));
+            // The next call of this agent says whether the message goes on.
+            let next = self.calls.iter().skip(n + 1).find(|next| next.agent == call.agent);
+            if !next.is_some_and(|next| next.batch.is_some() && next.batch == call.batch) {
+                tell(agent, What::Message(std::mem::take(calls)));
             }
         }
         replay.seen().clone()
-    }
-}
-
-fn end(replay: &mut Replay, at: Timestamp, agent: Option<&String>, calls: Vec<(Made, Box<RawValue>)>) {
-    if !calls.is_empty() {
-        replay.tell(&Happening { at, agent: agent.cloned(), what: What::Message(calls) });
     }
 }
 
@@ -158,7 +150,7 @@ enum Told {
 }
 
 impl Call {
-    fn happenings(&self, n: usize) -> Told {
+    fn told(&self, n: usize) -> Told {
         match self.tool.as_str() {
             "_compact" => {
                 let input = self.input.as_deref().map_or("", RawValue::get);
@@ -167,14 +159,18 @@ impl Call {
             "_stop_blocked" => Told::Event(What::StopBlocked),
             other if other.starts_with('_') => Told::Nothing,
             tool => {
-                let output = match self.output.contains("user") {
-                    false if self.denied => format!("{DENIED} {}", self.output),
-                    _ => self.output.clone(),
+                let response = text(&self.output);
+                // The client has its own words for a refusal, whoever's it was.
+                let says_so = bursar_engine::print::is_refusal(Some(response.get()));
+                let response = if self.denied && !says_so {
+                    text(&format!("{DENIED} {}", self.output))
+                } else {
+                    response
                 };
                 let id = self.id.clone().unwrap_or_else(|| format!("call-{n}"));
                 let input = self.input.clone().unwrap_or_else(|| RawValue::NULL.to_owned());
                 let made = Made { id, tool: tool.to_owned(), input };
-                Told::Call { made, response: text(&output) }
+                Told::Call { made, response }
             }
         }
     }

@@ -97,8 +97,8 @@ impl Reader {
         self.last = self.last.max(at);
         let at = self.last;
         match (raw.kind.as_ref(), raw.subtype.as_ref()) {
-            ("assistant", _) => self.assistant(&raw, agent, at, replay),
-            ("user", _) => self.user(&raw, agent, at, replay),
+            ("assistant", _) => self.assistant(&raw, agent.as_ref(), at, replay),
+            ("user", _) => self.user(&raw, agent.as_ref(), at, replay),
             ("system", "compact_boundary") => {
                 let by_itself = raw.compact.as_ref().is_none_or(|compact| compact.trigger != "manual");
                 self.message_over(agent.as_ref(), at, replay);
@@ -116,12 +116,12 @@ impl Reader {
         }
     }
 
-    fn assistant(&mut self, raw: &Raw<'_>, agent: Option<String>, at: Timestamp, replay: &mut Replay) {
+    fn assistant(&mut self, raw: &Raw<'_>, agent: Option<&String>, at: Timestamp, replay: &mut Replay) {
         let Some(message) = &raw.message else { return };
         let id = message.id.as_deref().map(str::to_owned);
         let is_another = |open: &Open| id.is_none() || open.id != id;
-        if self.messages.get(&agent).is_some_and(is_another) {
-            self.message_over(agent.as_ref(), at, replay);
+        if self.messages.get(&agent.cloned()).is_some_and(is_another) {
+            self.message_over(agent, at, replay);
         }
         for block in blocks(message.content) {
             let (Some(id), Some(name)) = (&block.id, &block.name) else { continue };
@@ -130,14 +130,14 @@ impl Reader {
             }
             let input = block.input.map_or_else(|| RawValue::NULL.to_owned(), ToOwned::to_owned);
             let made = Made { id: id.clone().into_owned(), tool: name.clone().into_owned(), input };
-            let open = self.messages.entry(agent.clone()).or_default();
+            let open = self.messages.entry(agent.cloned()).or_default();
             open.id = message.id.as_deref().map(str::to_owned);
             open.made.push(made.clone());
-            replay.tell(&Happening { at, agent: agent.clone(), what: What::Begins(made) });
+            replay.tell(&Happening { at, agent: agent.cloned(), what: What::Begins(made) });
         }
     }
 
-    fn user(&mut self, raw: &Raw<'_>, agent: Option<String>, at: Timestamp, replay: &mut Replay) {
+    fn user(&mut self, raw: &Raw<'_>, agent: Option<&String>, at: Timestamp, replay: &mut Replay) {
         let Some(content) = raw.message.as_ref().and_then(|message| message.content) else { return };
         let is = |flag: Option<&RawValue>| flag.is_some_and(|flag| flag.get() == "true");
         if !content.get().starts_with('[') {
@@ -153,7 +153,7 @@ impl Reader {
             match block.kind.as_ref() {
                 "tool_result" => {
                     let result = raw.result.filter(|_| results == 1);
-                    self.result(block, result, agent.as_ref(), at, replay);
+                    self.result(block, result, agent, at, replay);
                 }
                 "text" if agent.is_none() && results == 0 && !is(raw.is_meta) => {
                     self.prompt(block.text.as_deref().unwrap_or_default(), at, replay);

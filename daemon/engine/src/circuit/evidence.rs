@@ -27,7 +27,7 @@ impl Circuit {
             self.open_again(call, policy, now);
             return true;
         }
-        self.judge_findings(found, call, policy, now)
+        self.judge_findings(&found, call, policy, now)
     }
 
     /// A call begins. Where no hook tells of messages, one is over when the next call comes so long after its last one
@@ -52,7 +52,7 @@ impl Circuit {
         if only_lists && self.goes_on(|t| t.is_of(Detector::TodoOnly)) {
             self.open_again(last, policy, now);
         } else {
-            self.judge_findings(found, last, policy, now);
+            self.judge_findings(&found, last, policy, now);
         }
     }
 
@@ -74,7 +74,7 @@ impl Circuit {
         }
         let mut found = Findings::default();
         found.note(finding);
-        self.judge_findings(found, call, policy, now)
+        self.judge_findings(&found, call, policy, now)
     }
 
     /// What a compaction or a blocked stop comes to.
@@ -123,7 +123,7 @@ impl Circuit {
     /// Opens the circuit, or warns; whether it opened. While it is half-open any anomaly opens it.
     fn judge_findings(
         &mut self,
-        found: Findings,
+        found: &Findings,
         call: &Call,
         policy: &CircuitPolicy,
         now: Timestamp,

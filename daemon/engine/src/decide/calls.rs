@@ -63,7 +63,7 @@ pub(super) fn count<'a>(
         if changed.trips > state.circuits.get(&changed.id).map_or(0, |c| c.trips) {
             events.push(Event::Alert(tripped(family::next_alert(state, events), changed, now)));
         }
-        events.push(Event::Circuit(changed.clone()));
+        events.push(Event::Circuit(Box::new(changed.clone())));
     }
     Counted { circuit: Some(Cow::Owned(circuit)), passes: told.passes, warning }
 }

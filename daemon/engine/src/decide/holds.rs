@@ -128,7 +128,7 @@ pub(super) fn ran_out(state: &State, blocker: &Blocker, now: Timestamp) -> Optio
         Blocker::Circuit(id) => {
             let mut circuit = state.circuits.get(id).filter(|c| c.seal != Some(Seal::Declined))?.clone();
             circuit.seal(Seal::RanOut, now);
-            Some(Event::Circuit(circuit))
+            Some(Event::Circuit(Box::new(circuit)))
         }
     }
 }

@@ -95,7 +95,7 @@ fn sealed(shut: Shut<'_>, now: Timestamp) -> Event {
         Shut::Circuit(circuit) => {
             let mut circuit = circuit.clone();
             circuit.seal(Seal::RanOut, now);
-            Event::Circuit(circuit)
+            Event::Circuit(Box::new(circuit))
         }
     }
 }

@@ -73,7 +73,7 @@ fn changed(state: &State, circuit: Circuit, ending: Ending<'_>, now: Timestamp) 
     let overlay = Changed { circuits: [(circuit.id.clone(), &circuit)].into(), ..Changed::default() };
     let holds = reconsider(state, &overlay, ending.end, ending.said, now);
     let released = ended_in(&holds);
-    let mut events = vec![Event::Circuit(circuit.clone())];
+    let mut events = vec![Event::Circuit(Box::new(circuit.clone()))];
     events.extend(holds);
     Outcome { done: done_to_circuit(circuit, released), events, added: Limit::default() }
 }

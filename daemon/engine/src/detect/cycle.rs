@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::trail::{Ended, Step};
 use super::{Detector, Finding};
+use crate::print::Print;
 
 /// The longest cycle that is looked for; longer ones show as a want of novelty.
 const LONGEST: usize = 6;
@@ -45,7 +46,7 @@ impl Cycles {
             .find(|(length, same)| *same >= (WARNS - 1) * length && self.is_one(*length))?;
         let repeats = same / length + 1;
         let round = || self.tail.iter().rev().take(length).map(|(step, _)| *step);
-        let identity = round().map(|step| step.pair).reduce(|all, pair| all.beside(pair))?;
+        let identity = round().map(|step| step.pair).reduce(Print::beside)?;
         let count = u64::try_from(repeats).unwrap_or(u64::MAX);
         let finding = Finding::of_calls(Detector::Cycle, repeats >= TRIPS, count, identity);
         let of_which = u64::try_from(length).unwrap_or(u64::MAX);

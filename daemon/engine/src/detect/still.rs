@@ -39,11 +39,6 @@ impl Still {
             *self = Self::default();
         }
     }
-
-    /// Counted anew.
-    pub(super) fn anew(self) -> Self {
-        Self::default()
-    }
 }
 
 fn found(detector: Detector, count: u64, trips: u64) -> Option<Finding> {

@@ -196,15 +196,8 @@ impl Trail {
 
     /// The detectors begin anew; what was warned of is remembered, and which parts of files were read.
     pub(crate) fn forget(&mut self) {
-        let Self { coverage, still, warned, warning, message, .. } = std::mem::take(self);
-        *self = Self {
-            coverage: coverage.anew(),
-            still: still.anew(),
-            warned,
-            warning,
-            message,
-            ..Self::default()
-        };
+        let Self { coverage, warned, warning, message, .. } = std::mem::take(self);
+        *self = Self { coverage: coverage.anew(), warned, warning, message, ..Self::default() };
     }
 }
 

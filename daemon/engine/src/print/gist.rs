@@ -146,15 +146,15 @@ fn gather(value: &Value, text: &mut String) -> bool {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => true,
         Value::String(all) => {
-            let part = all.get(..all.floor_char_boundary(left)).unwrap_or_default();
+            let part = beginning(all, left);
             text.push_str(part);
             text.push('\n');
             part.len() == all.len()
         }
         Value::Array(items) => items.iter().all(|item| gather(item, text)),
         Value::Object(fields) => match head(value) {
-            Some(beginning) => {
-                text.push_str(beginning.get(..beginning.floor_char_boundary(left)).unwrap_or_default());
+            Some(cut) => {
+                text.push_str(beginning(cut, left));
                 false
             }
             None => fields.iter().all(|(key, value)| {
@@ -164,6 +164,15 @@ fn gather(value: &Value, text: &mut String) -> bool {
             }),
         },
     }
+}
+
+/// At most so many bytes of a text.
+fn beginning(text: &str, bytes: usize) -> &str {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
 }
 
 /// Whether a response has nothing in it: no text, no item, and no number but 0 of what there are.

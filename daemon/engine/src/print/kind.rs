@@ -188,7 +188,7 @@ pub(super) fn of(tool: &str, input: &Value) -> Kind {
 fn plain(tool: &str) -> String {
     let last = tool.rsplit("__").next().unwrap_or(tool);
     let last = last.rsplit(['.', '/', ':']).next().unwrap_or(last);
-    let letters = last.chars().filter(|c| c.is_ascii_alphanumeric());
+    let letters = last.chars().filter(char::is_ascii_alphanumeric);
     letters.take(64).map(|c| c.to_ascii_lowercase()).collect()
 }
 

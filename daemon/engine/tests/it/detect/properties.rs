@@ -34,18 +34,18 @@ struct Next {
     like: Option<(usize, bool)>,
     quick: bool,
     prompts: bool,
-    with_the_next: bool,
+    joins: bool,
 }
 
 fn next() -> impl Strategy<Value = Next> {
     let like = prop::option::weighted(0.3, (1_usize..30, any::<bool>()));
     let flags = (prop::bool::weighted(0.7), prop::bool::weighted(0.01), prop::bool::weighted(0.3));
-    (0..TOOLS.len(), like, flags).prop_map(|(tool, like, (quick, prompts, with_the_next))| Next {
+    (0..TOOLS.len(), like, flags).prop_map(|(tool, like, (quick, prompts, joins))| Next {
         tool,
         like,
         quick,
         prompts,
-        with_the_next,
+        joins,
     })
 }
 
@@ -104,7 +104,7 @@ proptest! {
             }
             let input = format!("{{\"file_path\":\"f{0}\",\"command\":\"c{0}\",\"pattern\":\"p{0}\",\"action\":\"poll\"}}", pair.1);
             message.push((TOOLS[pair.0].to_owned(), input, words(pair.2)));
-            if step.with_the_next && message.len() < 8 {
+            if step.joins && message.len() < 8 {
                 continue;
             }
             // As quick as 59 in 10 s allow.
@@ -130,18 +130,18 @@ proptest! {
         let mut agent = Agent::under(|c| c.duplicate_threshold = 0);
         agent.life.step_ms = 1;
         let mut random = seed | 1;
-        let mut any = |below: u64| {
+        let mut any = |below: usize| {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            random % below
+            usize::try_from(random >> 8).unwrap() % below
         };
         let mut most = 0;
         for _ in 0..60 {
-            let count = any(40) as usize + 1;
+            let count = any(40) + 1;
             let calls: Vec<(String, String, bool, String)> = (0..count)
                 .map(|_| {
-                    let tool = TOOLS[any(12) as usize].repeat(1);
+                    let tool = TOOLS[any(12)].to_owned();
                     let input = format!("{{\"file_path\":\"f{}\",\"offset\":{},\"limit\":3}}", any(90), any(9_000));
                     (tool, input, any(3) > 0, format!("{} words {}", "long ".repeat(200), any(50)))
                 })

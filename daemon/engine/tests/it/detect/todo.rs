@@ -18,9 +18,8 @@ fn fifteen_trip_and_eight_warn() {
 #[test]
 fn any_other_call_ends_it_and_a_message_counts_once() {
     let mut agent = Agent::new();
-    let working = |agent: &mut Agent, n: usize| match n.is_multiple_of(5) {
-        true => agent.edits("x", &n.to_string()),
-        false => updates(agent, n),
+    let working = |agent: &mut Agent, n: usize| {
+        if n.is_multiple_of(5) { agent.edits("x", &n.to_string()) } else { updates(agent, n) }
     };
     assert_eq!(agent.over_and_over(45, working), None);
     let mut agent = Agent::new();
