@@ -120,7 +120,11 @@ fn what(act: &OperatorAct) -> &'static str {
         OperatorAct::Extend { .. } | OperatorAct::Finish { .. } | OperatorAct::Set { .. } => "raise a limit",
         OperatorAct::Decline { .. } | OperatorAct::DeclineCircuit { .. } => "stop what waits",
         OperatorAct::Reset { .. } => "reset a budget",
-        OperatorAct::AcknowledgeCircuit { .. } => "let an open circuit's agent try again",
+        OperatorAct::SwitchCircuits { .. } => "switch a session's circuits off",
+        OperatorAct::ExemptTool { .. } => "exempt a tool",
+        OperatorAct::AcknowledgeCircuit { .. } | OperatorAct::AllowOnce { .. } => {
+            "let an open circuit's agent try again"
+        }
         OperatorAct::ResetCircuit { .. } => "reset a circuit",
         OperatorAct::StartTask { .. } | OperatorAct::EndTask { .. } => "change a task so",
         OperatorAct::AcknowledgeAlert { .. } => "mark alerts as seen",
@@ -137,7 +141,9 @@ fn what(act: &OperatorAct) -> &'static str {
 /// Tightening is open to all: a lower limit, shutting a budget, a task, locking a terminal.
 pub fn is_open_to_all(service: &Service, act: &Act) -> bool {
     // A task only adds a limit; the rules refuse what would loosen one that is there.
-    if matches!(act, Act::StartTask { .. } | Act::EndTask(_) | Act::Protect(Protect::Lock)) {
+    let watches_again =
+        matches!(act, Act::SwitchCircuits { off: false, .. } | Act::Exempt { exempt: false, .. });
+    if watches_again || matches!(act, Act::StartTask { .. } | Act::EndTask(_) | Act::Protect(Protect::Lock)) {
         return true;
     }
     let Act::Set { budget, tokens, micro_usd, alert, shut: _ } = act else { return false };

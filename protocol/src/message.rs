@@ -212,6 +212,27 @@ pub enum OperatorAct {
     ResetPassphrase,
     /// Takes the settings that are looser than those in force.
     AcceptConfig,
+    /// Lets an open circuit's agent try again, and its loop go on once.
+    AllowOnce {
+        /// The circuit; none: the one that holds somebody.
+        circuit_id: Option<String>,
+    },
+    /// Switches the circuits of a session off, or on again.
+    SwitchCircuits {
+        /// The session.
+        session_id: String,
+        /// Off; else on.
+        off: bool,
+    },
+    /// Exempts a tool from the detectors in a session, or no longer.
+    ExemptTool {
+        /// The session.
+        session_id: String,
+        /// The tool.
+        tool: String,
+        /// Exempt; else no longer.
+        exempt: bool,
+    },
 }
 
 /// How much an extension adds.

@@ -171,6 +171,12 @@ fn acts() -> Cases<OperatorAct> {
         ("acknowledge_circuit", OperatorAct::AcknowledgeCircuit { circuit_id: Some(id()) }),
         ("acknowledge_the_one_circuit", OperatorAct::AcknowledgeCircuit { circuit_id: None }),
         ("reset_circuit", OperatorAct::ResetCircuit { circuit_id: id() }),
+        ("allow_once", OperatorAct::AllowOnce { circuit_id: None }),
+        ("switch_circuits", OperatorAct::SwitchCircuits { session_id: "s1".to_owned(), off: true }),
+        (
+            "exempt_tool",
+            OperatorAct::ExemptTool { session_id: "s1".to_owned(), tool: "Bash".to_owned(), exempt: true },
+        ),
         ("decline_circuit", OperatorAct::DeclineCircuit { circuit_id: Some("agent:a1".to_owned()) }),
         (
             "start_task",

@@ -267,6 +267,24 @@ pub enum Act {
     Acknowledge(Option<CircuitId>),
     /// Forget a circuit's loop and its calls.
     ResetCircuit(CircuitId),
+    /// Let an open circuit's agent try again, and its loop go on once; none: the one that holds somebody.
+    AllowOnce(Option<CircuitId>),
+    /// Switch the circuits of a session off, or on again.
+    SwitchCircuits {
+        /// The session.
+        session: SessionId,
+        /// Off; else on.
+        off: bool,
+    },
+    /// Exempt a tool from the detectors in a session, or no longer.
+    Exempt {
+        /// The session.
+        session: SessionId,
+        /// The tool, as a name of at most 64 characters.
+        tool: String,
+        /// Exempt; else no longer.
+        exempt: bool,
+    },
     /// Stop a circuit's agent and keep it stopped; none: the one that holds somebody.
     DeclineCircuit(Option<CircuitId>),
     /// Begin a task, or join it: a session draws on its budget from now on.
@@ -311,7 +329,12 @@ impl Act {
         match self {
             Self::Extend { budget, .. } | Self::Finish(budget) => budget.as_ref().map(ToString::to_string),
             Self::Reset(budget) | Self::Set { budget, .. } => Some(budget.to_string()),
-            Self::Acknowledge(id) | Self::DeclineCircuit(id) => id.as_ref().map(circuit),
+            Self::Acknowledge(id) | Self::AllowOnce(id) | Self::DeclineCircuit(id) => {
+                id.as_ref().map(circuit)
+            }
+            Self::SwitchCircuits { session, .. } | Self::Exempt { session, .. } => {
+                Some(circuit(&CircuitId::Session(session.clone())))
+            }
             Self::ResetCircuit(id) => Some(circuit(id)),
             Self::StartTask { task, .. } | Self::EndTask(task) => {
                 Some(BudgetId::Task(to_name(task)).to_string())
@@ -337,6 +360,11 @@ impl Act {
             Self::Release => "release",
             Self::Acknowledge(_) => "acknowledge_circuit",
             Self::ResetCircuit(_) => "reset_circuit",
+            Self::AllowOnce(_) => "allow_once",
+            Self::SwitchCircuits { off: true, .. } => "circuits_off",
+            Self::SwitchCircuits { off: false, .. } => "circuits_on",
+            Self::Exempt { exempt: true, .. } => "exempt_tool",
+            Self::Exempt { exempt: false, .. } => "no_longer_exempt_tool",
             Self::DeclineCircuit(_) => "decline_circuit",
             Self::StartTask { .. } => "start_task",
             Self::EndTask(_) => "end_task",

@@ -1,4 +1,4 @@
-//! Circuits: list, show, acknowledge, reset, decline.
+//! Circuits: list, show, acknowledge, allow once, reset, decline, off, on, exempt.
 
 use bursar_engine::records::{BreakerState, CircuitState};
 use bursar_protocol::message::{OperatorAct, Query};
@@ -23,6 +23,14 @@ pub(super) enum CircuitVerb {
     },
     /// Let its agent try again
     Acknowledge(Acknowledge),
+    /// Let its agent try again, and its loop go on once
+    AllowOnce(Acknowledge),
+    /// Switch the circuits of a session off: they count nothing and stop nobody
+    Off(Whole),
+    /// Switch the circuits of a session on again
+    On(Whole),
+    /// Look no further at a tool's calls in a session
+    Exempt(Exempt),
     /// Forget the loop, and all calls up to now
     Reset(Named),
     /// Stop its agent and keep it stopped
@@ -34,6 +42,29 @@ pub(super) enum CircuitVerb {
 pub(super) struct Named {
     /// The circuit
     id: String,
+    #[command(flatten)]
+    words: Words,
+}
+
+/// A session.
+#[derive(Debug, Args)]
+pub(super) struct Whole {
+    /// The session; a unique beginning is enough
+    session: String,
+    #[command(flatten)]
+    words: Words,
+}
+
+/// `bursar circuit exempt SESSION TOOL [--undo]`.
+#[derive(Debug, Args)]
+pub(super) struct Exempt {
+    /// The session; a unique beginning is enough
+    session: String,
+    /// The tool, as its calls name it
+    tool: String,
+    /// Look at its calls again
+    #[arg(long)]
+    undo: bool,
     #[command(flatten)]
     words: Words,
 }
@@ -65,6 +96,16 @@ pub(super) fn run(paths: &Paths, verb: CircuitVerb, output: &Output) -> Result<(
             let circuit_id = target.id.as_deref().map(whole).transpose()?;
             act::say(paths, OperatorAct::AcknowledgeCircuit { circuit_id }, &target.words, &voice, output)
         }
+        CircuitVerb::AllowOnce(Acknowledge { target, voice }) => {
+            let circuit_id = target.id.as_deref().map(whole).transpose()?;
+            act::say(paths, OperatorAct::AllowOnce { circuit_id }, &target.words, &voice, output)
+        }
+        CircuitVerb::Off(Whole { session, words }) => switch(paths, &session, true, &words, output),
+        CircuitVerb::On(Whole { session, words }) => switch(paths, &session, false, &words, output),
+        CircuitVerb::Exempt(Exempt { session, tool, undo, words }) => {
+            let session_id = client::session_id(paths, &session)?;
+            act::act(paths, OperatorAct::ExemptTool { session_id, tool, exempt: !undo }, &words, output)
+        }
         CircuitVerb::Reset(Named { id, words }) => {
             act::act(paths, OperatorAct::ResetCircuit { circuit_id: whole(&id)? }, &words, output)
         }
@@ -73,6 +114,11 @@ pub(super) fn run(paths: &Paths, verb: CircuitVerb, output: &Output) -> Result<(
             act::act(paths, OperatorAct::DeclineCircuit { circuit_id }, &words, output)
         }
     }
+}
+
+fn switch(paths: &Paths, session: &str, off: bool, words: &Words, output: &Output) -> Result<(), Failure> {
+    let session_id = client::session_id(paths, session)?;
+    act::act(paths, OperatorAct::SwitchCircuits { session_id, off }, words, output)
 }
 
 fn state_cell(state: BreakerState) -> (Tone, String) {

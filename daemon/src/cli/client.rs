@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::output::Failure;
 use super::unlock;
-use crate::view::{BudgetList, CircuitList, ErrorView};
+use crate::view::{BudgetList, CircuitList, ErrorView, SessionView};
 
 /// How long a command waits for the daemon.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -97,6 +97,12 @@ pub(super) fn budget_id(paths: &Paths, written: &str) -> Result<String, Failure>
 pub(super) fn circuit_id(paths: &Paths, written: &str) -> Result<String, Failure> {
     let (list, _): (CircuitList, _) = query(paths, Query::Circuits)?;
     whole_id("circuit", &list.circuits.into_iter().map(|c| c.circuit_id).collect::<Vec<_>>(), written)
+}
+
+/// A session's whole id from what a person wrote.
+pub(super) fn session_id(paths: &Paths, written: &str) -> Result<String, Failure> {
+    let (found, _): (SessionView, _) = query(paths, Query::Session { id: written.to_owned() })?;
+    Ok(found.session_id)
 }
 
 fn whole_id(kind: &str, ids: &[String], written: &str) -> Result<String, Failure> {

@@ -72,8 +72,7 @@ pub(super) fn run(paths: &Paths, verb: TaskVerb, output: &Output) -> Result<(), 
 fn session(paths: &Paths, named: Option<&str>) -> Result<String, Failure> {
     let named = named.map(str::to_owned).or_else(|| super::env("CLAUDE_CODE_SESSION_ID"));
     if let Some(id) = named.filter(|id| !id.is_empty()) {
-        let (found, _): (SessionView, _) = client::query(paths, Query::Session { id })?;
-        return Ok(found.session_id);
+        return client::session_id(paths, &id);
     }
     let here = std::env::current_dir().ok().and_then(|folder| project::name(&folder));
     let (live, _): (SessionList, _) = client::query(paths, Query::Sessions { all: false })?;

@@ -261,6 +261,13 @@ pub fn act(act: &OperatorAct) -> Result<Act, IdError> {
         OperatorAct::Release => Act::Release,
         OperatorAct::AcknowledgeCircuit { circuit_id } => Act::Acknowledge(circuit(circuit_id)?),
         OperatorAct::ResetCircuit { circuit_id } => Act::ResetCircuit(circuit_id.parse()?),
+        OperatorAct::AllowOnce { circuit_id } => Act::AllowOnce(circuit(circuit_id)?),
+        OperatorAct::SwitchCircuits { session_id, off } => {
+            Act::SwitchCircuits { session: SessionId::new(session_id)?, off: *off }
+        }
+        OperatorAct::ExemptTool { session_id, tool, exempt } => {
+            Act::Exempt { session: SessionId::new(session_id)?, tool: tool_name(tool), exempt: *exempt }
+        }
         OperatorAct::DeclineCircuit { circuit_id } => Act::DeclineCircuit(circuit(circuit_id)?),
         OperatorAct::StartTask { task, session_id, task_type, max_tokens, description } => Act::StartTask {
             task: name(task)?,

@@ -148,6 +148,9 @@ pub fn follow(service: &Service, peer: Peer, act: &Act) -> Option<String> {
         | Act::Release
         | Act::Acknowledge(_)
         | Act::ResetCircuit(_)
+        | Act::AllowOnce(_)
+        | Act::SwitchCircuits { .. }
+        | Act::Exempt { .. }
         | Act::DeclineCircuit(_)
         | Act::StartTask { .. }
         | Act::EndTask(_) => return None,

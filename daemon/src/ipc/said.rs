@@ -76,8 +76,14 @@ fn used_of(budget: &Budget) -> String {
 
 fn circuit_message(circuit: &Circuit, released: usize) -> String {
     let (id, calls) = (&circuit.id, circuit.window.iterations);
+    if circuit.whole.is_off {
+        return "The circuits of this session are off until `bursar circuit on` switches them on.".to_owned();
+    }
     let went_on = if released > 0 { format!(", {} released", agents(released)) } else { String::new() };
     match circuit.state {
+        BreakerState::HalfOpen if circuit.pardons > 0 => format!(
+            "Circuit {id} is half-open{went_on}: its loop may go on once, then the same again opens it."
+        ),
         BreakerState::HalfOpen => format!(
             "Circuit {id} is half-open{went_on}: the same call again opens it, a good other one closes it."
         ),

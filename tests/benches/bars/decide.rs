@@ -40,7 +40,7 @@ pub(crate) fn run() {
     );
 }
 
-fn hook(session: &str, event: HookEvent) -> Hook {
+pub(crate) fn hook(session: &str, event: HookEvent) -> Hook {
     Hook {
         event,
         wall: Timestamp(1),

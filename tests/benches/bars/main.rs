@@ -7,6 +7,7 @@
 
 mod decide;
 mod decision;
+mod detect;
 mod first_read;
 mod hook;
 mod served;
@@ -55,6 +56,7 @@ fn main() {
         return;
     }
     decide::run();
+    detect::run();
     hook::run();
     decision::run();
     first_read::run();

@@ -16,6 +16,7 @@ mod holds;
 mod install;
 mod joined;
 mod limits;
+mod loops;
 mod modes;
 mod operator;
 mod others;

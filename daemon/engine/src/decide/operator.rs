@@ -99,6 +99,9 @@ fn act(state: &State, operator: &Operator, now: Timestamp) -> Result<Outcome, Op
         }
         Act::Acknowledge(id) => circuits::acknowledge(state, id.as_ref(), operator.say.as_deref(), now),
         Act::ResetCircuit(id) => circuits::reset(state, id, now),
+        Act::AllowOnce(id) => circuits::allow_once(state, id.as_ref(), operator.say.as_deref(), now),
+        Act::SwitchCircuits { session, off } => circuits::switch(state, session, *off, now),
+        Act::Exempt { session, tool, exempt } => circuits::exempt(state, session, tool, *exempt, now),
         Act::DeclineCircuit(id) => circuits::decline(state, id.as_ref(), now),
         Act::StartTask { .. } => tasks::start(state, operator, now),
         Act::EndTask(task) => tasks::end(state, operator, task, now),

@@ -21,6 +21,7 @@ mod holds_begin;
 mod holds_end;
 mod prints;
 mod prints_properties;
+mod prints_sorts;
 mod properties_facts;
 mod properties_rules;
 mod protection;

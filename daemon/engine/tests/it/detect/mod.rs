@@ -6,6 +6,7 @@ mod empty;
 mod failing;
 mod family;
 mod half_open;
+mod hatches;
 mod iterations;
 mod novelty;
 mod properties;
