@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bus::Bus;
+use crate::canary::{self, Canary};
 use crate::clock::Clock;
 use crate::config::{Config, InForce};
 use crate::detach::{self, DetachError};
@@ -188,6 +189,7 @@ async fn serve(paths: Paths, config: Config, mut manager: Manager) -> Result<(),
         since: clock.now().to_string(),
         verdicts: VerdictLog::default(),
         telemetry: Arc::clone(&telemetry),
+        canary: Canary::default(),
         statuses: Statuses::default(),
         http: http.standing(),
     });
@@ -204,6 +206,7 @@ async fn serve(paths: Paths, config: Config, mut manager: Manager) -> Result<(),
     let ticking = tokio::spawn(tick(Arc::clone(&host)));
     let spooling = tokio::spawn(take_spool(Arc::clone(&host), paths.spool()));
     tokio::spawn(journal::run(journal, Arc::clone(&service)));
+    tokio::spawn(canary::run(Arc::clone(&service)));
     if let Some((feed, folder)) = view {
         tokio::spawn(guardrails::run(feed, Arc::clone(&host), folder));
     }

@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod bus;
+pub mod canary;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bursar_engine::ids::SessionId;
 use bursar_protocol::paths::Paths;
 
+use crate::canary::Canary;
 use crate::config::InForce;
 use crate::guard::Guard;
 use crate::host::Host;
@@ -43,6 +44,8 @@ pub struct Service {
     pub verdicts: VerdictLog,
     /// What clients tell of their requests themselves.
     pub telemetry: Arc<Telemetry>,
+    /// What is expected of clients.
+    pub canary: Canary,
     /// What clients tell their status lines.
     pub statuses: Statuses,
     /// Whether HTTP is served.

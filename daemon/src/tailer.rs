@@ -134,6 +134,21 @@ impl Tailer {
         }
     }
 
+    /// Whether one of these calls' messages stands in an agent's file, with its usage.
+    pub async fn has_any(
+        &self,
+        session: &SessionId,
+        agent: &AgentKey,
+        path: &Path,
+        calls: &[String],
+    ) -> bool {
+        let tail = self.tail(path);
+        let mut tail = tail.lock().await;
+        let read = self.read(&mut tail, session, agent, path).await;
+        // What cannot be read at all says nothing of its client.
+        read.is_err() || calls.iter().any(|id| tail.calls.contains(id))
+    }
+
     fn tail(&self, path: &Path) -> Arc<tokio::sync::Mutex<Tail>> {
         let mut tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
         if tails.len() >= REMEMBERED_FILES && !tails.contains_key(path) {

@@ -171,7 +171,7 @@ fn one_session(state: &State, session: &Session, around: &Around<'_>) -> Session
         cost_estimated: all.totals.estimated > 0,
         draws_on: session.draws_on.as_ref().map(ToString::to_string),
         follows: session.follows.as_ref().map(ToString::to_string),
-        lower_bound: !ledger::missing(&session.id, runs, bad_lines, around.heard).is_empty(),
+        lower_bound: !ledger::missing(session, runs, bad_lines, around.heard).is_empty(),
         coverage: ledger::coverage(&session.id, runs, around.heard),
         sources: runs.map(ledger::sources).unwrap_or_default(),
         runs: runs.map(|r| r.runs.iter().map(ledger::run).collect()).unwrap_or_default(),
@@ -283,6 +283,9 @@ pub fn alert(state: &State, alert: &Alert) -> BudgetAlert {
             (AlertType::BudgetExhausted | AlertType::CircuitTripped, _) => answer::reached(&figures),
             (AlertType::TooManyUnattended, None) => answer::shut(&figures, answer::Why::TooManyUnattended),
             (AlertType::UnhookedSession, _) => answer::unhooked(&figures.budget_id),
+            (AlertType::MeteringNotConfirmed, _) => {
+                answer::metering_not_confirmed(alert.model.as_deref().unwrap_or("of an unknown version"))
+            }
             (AlertType::UnknownModel, _) => {
                 answer::unknown_model(alert.model.as_deref().unwrap_or("a model"))
             }

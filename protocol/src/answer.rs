@@ -259,6 +259,15 @@ pub fn unhooked(budget_id: &str) -> String {
     )
 }
 
+/// The alert's sentence about a client that tells too little. Its version stands in files that agents write.
+pub fn metering_not_confirmed(version: &str) -> String {
+    let is_of_version = |c: &char| c.is_ascii_alphanumeric() || "-_.+".contains(*c);
+    let version: String = version.chars().filter(is_of_version).take(32).collect();
+    format!(
+        "Claude Code {version}: metering not confirmed. It does not tell what was expected of it, so its totals may be short (≥)."
+    )
+}
+
 /// The alert's sentence when such a session reached its limit.
 pub fn reached_without_hooks(figures: &Figures) -> String {
     let reached = reached(figures);

@@ -25,6 +25,8 @@ pub enum AlertType {
     UnknownModel,
     /// A session runs without hooks.
     UnhookedSession,
+    /// A client of another version does not tell what this one was measured to tell.
+    MeteringNotConfirmed,
 }
 
 /// How many alerts the state keeps; older ones are in the store.
@@ -32,6 +34,9 @@ pub const MAX_ALERTS: usize = 1_000;
 
 /// How many alerts about unknown models stand in the state at once: names come from files that agents write.
 pub(crate) const MAX_UNKNOWN_MODEL_ALERTS: usize = 20;
+
+/// How many alerts about clients' versions stand in the state at once: they stand in files that agents write.
+pub(crate) const MAX_METERING_ALERTS: usize = 20;
 
 /// How many alerts about sessions without hooks stand in the state at once: anything that writes transcripts makes some.
 pub(crate) const MAX_UNHOOKED_ALERTS: usize = 20;
@@ -64,7 +69,7 @@ pub struct Alert {
     /// Why a circuit opened.
     #[serde(default)]
     pub trip: Option<Trip>,
-    /// The model whose price is not known.
+    /// The model whose price is not known; the version of a client whose metering is not confirmed.
     #[serde(default)]
     pub model: Option<String>,
     /// Some of the cost was an estimate.

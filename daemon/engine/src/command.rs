@@ -23,6 +23,13 @@ pub enum Command {
     Meet(Hook),
     /// A transcript grows of which no hook tells.
     Found(Found),
+    /// A session's client did not tell what was expected: a message without usage, or calls without their batch.
+    Doubted {
+        /// The session.
+        session: SessionId,
+        /// The client's version, as its transcript says.
+        version: String,
+    },
     /// A sensor read usage.
     Usage(Usage),
     /// Telemetry told of requests.

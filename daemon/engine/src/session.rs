@@ -43,6 +43,9 @@ pub struct Session {
     /// No hook of it has come: it was found by its transcript. It is counted, and cannot be held.
     #[serde(default)]
     pub unhooked: bool,
+    /// Its client did not tell what was expected of it, so that its total may be short.
+    #[serde(default)]
+    pub unconfirmed: bool,
     /// Payload usage rows made so far: they have no id of their own.
     pub payload_rows: u64,
 }

@@ -14,6 +14,7 @@ use bursar_protocol::answer::{self, Answer};
 use bursar_protocol::hook_input::{Event, HookInput};
 use bursar_protocol::message::{FromDaemon, HookFrame};
 
+use crate::canary;
 use crate::clock::Clock;
 use crate::host::Host;
 use crate::ipc::convert;
@@ -83,6 +84,7 @@ pub async fn answer(service: &Arc<Service>, peer: Peer, frame: &HookFrame) -> Ou
         hook.caught_up = before_a_run(service, &hook).await;
     }
     let verdict = decide(service, &hook, &input).await;
+    expect(service, &hook, &input, verdict.cell).await;
     log(service, &hook, &verdict, began);
     if verdict.cell == Cell::Hold
         && let Some(id) = verdict.hold
@@ -90,6 +92,26 @@ pub async fn answer(service: &Arc<Service>, peer: Peer, frame: &HookFrame) -> Ou
         return Outcome::Held(Held { id, event: input.event, seed_shape: input.seed_shape });
     }
     Outcome::Answer(worded(input.event, input.seed_shape, &verdict))
+}
+
+/// Notes what the client is to do next, and whether it did what it should have.
+async fn expect(service: &Service, hook: &Hook, input: &HookInput<'_>, cell: Cell) {
+    let host = &service.host;
+    let is_of_interest = !matches!(hook.event, HookEvent::PreToolUse) || cell != Cell::Allow;
+    if !is_of_interest {
+        return;
+    }
+    let main = match hook.event {
+        HookEvent::PostToolBatch | HookEvent::Stop | HookEvent::SubagentStop => transcript_of(host, hook),
+        _ => None,
+    };
+    let file = main.as_deref().map(|main| agents_file(main, &hook.agent));
+    let calls = || input.tool_calls.iter().map(|call| call.tool_use_id.clone()).collect();
+    let files = main.as_deref().zip(file.as_deref());
+    let is_doubtful = service.canary.note(hook, files, calls, cell, host.clock().now());
+    if let Some(main) = main.filter(|_| is_doubtful) {
+        canary::doubt(service, &hook.session, &main).await;
+    }
 }
 
 /// The session whose client this one's descends from.

@@ -93,12 +93,7 @@ pub(super) fn run(run: &Run) -> RunView {
 }
 
 /// What is known to be missing in a session's total, a sentence each; `bad_lines` of its files could not be used.
-pub(super) fn missing(
-    session: &SessionId,
-    runs: Option<&Runs>,
-    bad_lines: u64,
-    heard: &Heard,
-) -> Vec<String> {
+pub(super) fn missing(session: &Session, runs: Option<&Runs>, bad_lines: u64, heard: &Heard) -> Vec<String> {
     let mut missing = Vec::new();
     let all = runs.map_or(&[][..], |runs| &runs.runs);
     if runs.is_none_or(Runs::begins_unseen) {
@@ -116,12 +111,19 @@ pub(super) fn missing(
     if bad_lines > 0 {
         missing.push(format!("{bad_lines} lines of its transcripts could not be used."));
     }
-    let gap = heard.gaps.get(session).copied().unwrap_or(0);
+    // What its client says at its end is its whole total.
+    if session.unconfirmed && all.last().is_none_or(|run| run.says().is_none()) {
+        missing.push(
+            "Its client's metering is not confirmed: messages without usage, or calls without their batch."
+                .to_owned(),
+        );
+    }
+    let gap = heard.gaps.get(&session.id).copied().unwrap_or(0);
     // A settled run has made up for it.
     if gap > 0 && all.last().is_some_and(|run| run.says().is_none()) {
         missing.push(format!("{gap} events of its telemetry did not arrive."));
     }
-    let live = runs.zip(heard.costs.get(session)).and_then(|(runs, cost)| live(runs, cost));
+    let live = runs.zip(heard.costs.get(&session.id)).and_then(|(runs, cost)| live(runs, cost));
     if let Some(live) = live.filter(|live| live.is_short) {
         let (said, counted) = (dollars(live.said), dollars(live.counted));
         missing.push(format!(
@@ -167,7 +169,7 @@ pub fn explain(
         cost_estimated: view.cost_estimated,
         lower_bound: view.lower_bound,
         coverage: view.coverage,
-        missing: missing(&session.id, runs, view.bad_lines, heard),
+        missing: missing(session, runs, view.bad_lines, heard),
     }
 }
 

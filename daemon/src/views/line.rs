@@ -25,7 +25,8 @@ pub fn line(state: &State, session: &SessionId, said: &StatusLine, heard: &Heard
     let breaker = state.circuits.get(&id).filter(|c| c.state != BreakerState::Closed);
     let runs = state.runs.get(session);
     // Lines of its files that could not be used are looked for where there is time.
-    let is_short = !ledger::missing(session, runs, 0, heard).is_empty();
+    let is_short =
+        state.sessions.get(session).is_some_and(|s| !ledger::missing(s, runs, 0, heard).is_empty());
     LineView {
         session_id: session.to_string(),
         known: state.sessions.contains_key(session),

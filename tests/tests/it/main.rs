@@ -2,6 +2,7 @@
 
 mod activated;
 mod away;
+mod canary;
 mod circuits;
 mod commands;
 mod common;

@@ -1,15 +1,15 @@
-//! Sessions that no hook tells of: counted like others, told of once, never held.
+//! Sessions that no hook tells of, counted like others, told of once, never held; and those whose client tells too little.
 
 use std::collections::BTreeSet;
 
 use crate::State;
-use crate::alert::{Alert, AlertType, MAX_UNHOOKED_ALERTS};
+use crate::alert::{Alert, AlertType, MAX_METERING_ALERTS, MAX_UNHOOKED_ALERTS};
 use crate::budget::Budget;
 use crate::command::Found;
 use crate::decide::hook::new_agent;
 use crate::decide::{Decision, Reply};
 use crate::event::Event;
-use crate::ids::{AgentKey, AlertId, BudgetId};
+use crate::ids::{AgentKey, AlertId, BudgetId, SessionId};
 use crate::session::{SEEN_STEP_MS, Session};
 use crate::time::Timestamp;
 
@@ -47,6 +47,7 @@ fn begins(state: &State, found: &Found, now: Timestamp) -> Vec<Event> {
         draws_on: None,
         follows: None,
         unhooked: true,
+        unconfirmed: false,
         payload_rows: 0,
     })];
     let id = BudgetId::Session(found.session.clone());
@@ -63,4 +64,23 @@ fn begins(state: &State, found: &Found, now: Timestamp) -> Vec<Event> {
         events.push(Event::Alert(alert));
     }
     events
+}
+
+/// A session's total may be short from then on. Of each version people are told once, until they have seen it.
+pub(super) fn doubted(state: &State, session: &SessionId, version: &str, now: Timestamp) -> Decision {
+    let mut events = Vec::new();
+    if let Some(known) = state.sessions.get(session).filter(|s| !s.unconfirmed) {
+        events.push(Event::Session(Session { unconfirmed: true, ..known.clone() }));
+        let kind = AlertType::MeteringNotConfirmed;
+        let told: Vec<_> =
+            state.alerts.values().filter(|a| a.alert_type == kind && !a.acknowledged).collect();
+        let is_told = told.iter().any(|a| a.model.as_deref() == Some(version));
+        if !is_told && told.len() < MAX_METERING_ALERTS {
+            let about = BudgetId::Session(session.clone());
+            let id = AlertId(state.next_alert);
+            let alert = Alert::without_figures(id, about, kind, "main".to_owned(), now);
+            events.push(Event::Alert(Alert { model: Some(version.to_owned()), ..alert }));
+        }
+    }
+    Decision { reply: Reply::None, events }
 }

@@ -197,6 +197,7 @@ fn met_session(state: &State, known: Option<&Session>, hook: &Hook, now: Timesta
         draws_on: draws_on(state, hook),
         follows: follows(state, hook),
         unhooked: false,
+        unconfirmed: false,
         payload_rows: 0,
     });
     if now.since(session.last_seen) >= SEEN_STEP_MS {

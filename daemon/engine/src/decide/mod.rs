@@ -81,6 +81,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Decision {
         Command::Hook(hook) => hook::decide(state, hook, now),
         Command::Meet(hook) => Decision { reply: Reply::None, events: hook::meet(state, hook, now) },
         Command::Found(found) => found::decide(state, found, now),
+        Command::Doubted { session, version } => found::doubted(state, session, version, now),
         Command::Usage(usage) => usage::decide(state, usage, now),
         Command::Reports(reports) => reports::decide(state, reports, now),
         Command::HoldLost(id) => holds::lost(state, *id, now),

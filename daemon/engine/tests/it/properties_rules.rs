@@ -158,6 +158,7 @@ fn raised(events: &[Event]) -> Vec<(String, &'static str)> {
                 AlertType::PassphraseReset => "passphrase_reset",
                 AlertType::UnknownModel => "unknown_model",
                 AlertType::UnhookedSession => "unhooked_session",
+                AlertType::MeteringNotConfirmed => "metering_not_confirmed",
             },
         )),
         _ => None,

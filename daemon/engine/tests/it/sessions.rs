@@ -49,6 +49,7 @@ fn the_first_hook_tells_all_of_a_session() {
         draws_on: None,
         follows: None,
         unhooked: false,
+        unconfirmed: false,
         payload_rows: 0,
     };
     assert_eq!(session(&world), &expected);

@@ -62,6 +62,7 @@ impl Model {
             // Random histories have none: reports have properties of their own, and so have sessions without hooks.
             Command::Reports(_)
             | Command::Found(_)
+            | Command::Doubted { .. }
             | Command::HoldLost(_)
             | Command::HoldResumed(_)
             | Command::Tick
