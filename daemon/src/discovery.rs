@@ -13,6 +13,7 @@ use bursar_engine::ids::SessionId;
 use bursar_engine::time::Timestamp;
 use memchr::memmem;
 
+use crate::clock::Clock;
 use crate::host::Host;
 use crate::project;
 use crate::tailer::Tailer;
@@ -56,7 +57,7 @@ const HEAD_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 struct Seen {
     length: u64,
-    changed: SystemTime,
+    changed: Timestamp,
     /// When an answer was appended that no hook told of.
     answered: Option<Instant>,
     /// It was there when the daemon began to look.
@@ -171,8 +172,12 @@ impl Seen {
     }
 }
 
-fn age(at: SystemTime) -> Duration {
-    SystemTime::now().duration_since(at).unwrap_or_default()
+fn age(at: Timestamp) -> Duration {
+    Duration::from_millis(Clock::wall().since(at))
+}
+
+fn timestamp(at: SystemTime) -> Option<Timestamp> {
+    u64::try_from(at.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok().map(Timestamp)
 }
 
 /// The clients' transcripts, a file for each session: `<root>/<project>/<session>.jsonl`.
@@ -194,7 +199,7 @@ fn session_of(path: &Path) -> Option<SessionId> {
 #[derive(Debug)]
 struct Facts {
     length: u64,
-    changed: SystemTime,
+    changed: Timestamp,
     /// Where the file system keeps that.
     made: Option<Timestamp>,
 }
@@ -203,9 +208,8 @@ impl Facts {
     fn of(path: &Path) -> Option<Self> {
         let meta = fs::symlink_metadata(path).ok()?;
         let ours = meta.is_file() && meta.uid() == rustix::process::getuid().as_raw();
-        let made = meta.created().ok().and_then(|made| made.duration_since(UNIX_EPOCH).ok());
-        let made = made.and_then(|made| u64::try_from(made.as_millis()).ok()).map(Timestamp);
-        let changed = meta.modified().ok().filter(|_| ours)?;
+        let made = meta.created().ok().and_then(timestamp);
+        let changed = meta.modified().ok().and_then(timestamp).filter(|_| ours)?;
         Some(Self { length: meta.len(), changed, made })
     }
 }

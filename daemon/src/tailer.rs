@@ -83,6 +83,20 @@ impl Tailer {
         }
     }
 
+    /// Reads a session's files as far as they are written; whether its transcript could be.
+    pub async fn read_whole(&self, session: &SessionId, transcript: &Path) -> bool {
+        self.read_session(session, transcript).await;
+        let tail = self.tail(transcript);
+        let mut tail = tail.lock().await;
+        loop {
+            match self.read(&mut tail, session, &AgentKey::Main, transcript).await {
+                Ok(true) => {}
+                Ok(false) | Err(ReadError::Missing { .. }) => return true,
+                Err(_) => return false,
+            }
+        }
+    }
+
     async fn read_quietly(&self, session: &SessionId, agent: &AgentKey, path: &Path) {
         let tail = self.tail(path);
         let mut tail = tail.lock().await;
@@ -101,7 +115,7 @@ impl Tailer {
             let mut reading = tail.lock().await;
             match self.read(&mut reading, session, agent, path).await {
                 // A missing file may be about to be made; anything else will not mend itself in time.
-                Ok(()) | Err(ReadError::Missing { .. }) => {}
+                Ok(_) | Err(ReadError::Missing { .. }) => {}
                 Err(e) => {
                     tracing::warn!(?path, error = ?e.to_string(), "transcript not readable");
                     return;
@@ -147,13 +161,14 @@ impl Tailer {
         Arc::clone(tails.entry(path.to_owned()).or_default())
     }
 
+    /// Reads some steps on; whether there may be more.
     async fn read(
         &self,
         tail: &mut Tail,
         session: &SessionId,
         agent: &AgentKey,
         path: &Path,
-    ) -> Result<(), ReadError> {
+    ) -> Result<bool, ReadError> {
         for _ in 0..STEPS_AT_ONCE {
             let progress = self.host.progress(&path.to_string_lossy());
             if let Some(progress) = progress.as_ref().filter(|_| !tail.looked_back) {
@@ -165,7 +180,7 @@ impl Tailer {
             let read = tokio::task::block_in_place(|| {
                 transcript::read_new(path, session, agent, progress.as_ref(), &prices, now)
             })?;
-            let Some(read) = read else { return Ok(()) };
+            let Some(read) = read else { return Ok(false) };
             tail.remember(read.tool_use_ids);
             let more = read.more;
             let usage =
@@ -175,10 +190,10 @@ impl Tailer {
                 tracing::error!(error = %e, "usage not safe yet");
             }
             if !more {
-                break;
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Reads closely after hooks and sweeps what is live, until the daemon ends.

@@ -14,7 +14,7 @@ use crate::policy::Policy;
 use crate::protection::Protection;
 use crate::reported::Awaited;
 use crate::row::{FileProgress, Row};
-use crate::run::Runs;
+use crate::runs::Runs;
 use crate::session::{Agent, Session};
 use crate::time::Timestamp;
 use crate::usage::Totals;

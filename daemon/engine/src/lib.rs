@@ -27,6 +27,8 @@ pub mod records;
 pub mod reported;
 pub mod row;
 pub mod run;
+pub mod runs;
+pub mod sensed;
 pub mod session;
 pub mod shut;
 pub mod state;

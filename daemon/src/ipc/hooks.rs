@@ -125,11 +125,12 @@ fn parent(host: &Host, hook: &Hook) -> Option<SessionId> {
 /// it does.
 async fn before_a_run(service: &Arc<Service>, hook: &Hook) -> bool {
     let host = &service.host;
-    let earlier = host.look(|state| {
-        let run = state.runs.get(&hook.session)?.runs.last()?;
-        run.client_pid.filter(|_| run.ended.is_none() && run.client_pid != hook.client_pid)
+    let earlier: Vec<u32> = host.look(|state| {
+        let runs = state.runs.get(&hook.session).map_or(&[][..], |runs| &runs.runs);
+        runs.iter().filter(|run| run.ended.is_none()).filter_map(|run| run.client_pid).collect()
     });
-    if earlier.is_some_and(process::is_gone) {
+    // One of them that lives would lose its word with the others.
+    if !earlier.is_empty() && earlier.into_iter().all(process::is_gone) {
         host.tell(&Command::ClientGone(hook.session.clone())).await;
     }
     let Some(transcript) = transcript_of(host, hook) else { return true };
@@ -143,9 +144,9 @@ async fn before_a_run(service: &Arc<Service>, hook: &Hook) -> bool {
                 service.tailer.read_session(&session, &other).await;
             }
         }
-        service.tailer.read_session(&hook.session, &transcript).await;
+        service.tailer.read_whole(&hook.session, &transcript).await
     };
-    tokio::time::timeout(CATCHES_UP, reading).await.is_ok()
+    tokio::time::timeout(CATCHES_UP, reading).await.unwrap_or(false)
 }
 
 async fn decide(service: &Arc<Service>, hook: &Hook, input: &HookInput<'_>) -> Verdict {

@@ -10,7 +10,7 @@ use bursar_engine::ids::{AgentKey, SessionId};
 use bursar_engine::policy::Policy;
 use bursar_engine::reported::Awaited;
 use bursar_engine::row::{FileProgress, Row};
-use bursar_engine::run::Runs;
+use bursar_engine::runs::Runs;
 use bursar_engine::session::{Agent, Session};
 use bursar_engine::state::MAX_ENDED_HOLDS;
 use bursar_engine::time::Timestamp;

@@ -3,7 +3,9 @@
 use bursar_engine::ids::SessionId;
 use bursar_engine::ratio::Ratio;
 use bursar_engine::row::{PAYLOAD, Row};
-use bursar_engine::run::{BACKGROUND, Begins, ByModel, Run, Runs, Tally};
+use bursar_engine::run::{BACKGROUND, Begins, ByModel, Run};
+use bursar_engine::runs::Runs;
+use bursar_engine::sensed::Tally;
 use bursar_engine::session::Session;
 use bursar_engine::usage::Usage;
 
@@ -94,10 +96,15 @@ pub(super) fn run(run: &Run) -> RunView {
 pub(super) fn missing(session: &Session, runs: Option<&Runs>, bad_lines: u64, heard: &Heard) -> Vec<String> {
     let mut missing = Vec::new();
     let all = runs.map_or(&[][..], |runs| &runs.runs);
-    if runs.is_none_or(|runs| runs.runs.is_empty()) {
+    if runs.is_none_or(Runs::begins_unseen) {
         missing.push(
             "Its beginning was not seen here: what its client spent beside its lines is not known."
                 .to_owned(),
+        );
+    }
+    if runs.is_some_and(|runs| runs.lacks_older) {
+        missing.push(
+            "Of a run that is too old to be kept it is not known what it spent beside its lines.".to_owned(),
         );
     }
     missing.extend(all.iter().filter(|run| run.is_unsettled()).map(why_unsettled));

@@ -22,7 +22,7 @@ pub(super) fn client_gone(state: &State, session: &SessionId, now: Timestamp) ->
     let runs = state.runs.get(session).filter(|r| r.runs.iter().any(|run| run.ended.is_none()));
     events.extend(runs.map(|runs| {
         let mut runs = runs.clone();
-        runs.end(now);
+        runs.gone(now);
         Event::Runs(Box::new(runs))
     }));
     told(events)

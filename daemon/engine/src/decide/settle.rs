@@ -2,9 +2,10 @@
 //! lines and claims, it comes to the same.
 
 use crate::command::{Hook, Usage as Command};
-use crate::ids::SessionId;
+use crate::ids::{AgentKey, SessionId};
 use crate::row::{Row, Sighting};
-use crate::run::{BACKGROUND, ByModel, Runs, Spent};
+use crate::run::{BACKGROUND, ByModel, Spent};
+use crate::runs::Runs;
 use crate::state::State;
 use crate::table::HookEvent;
 use crate::time::Timestamp;
@@ -16,18 +17,29 @@ pub(super) fn met(state: &State, hook: &Hook, now: Timestamp) -> Option<Runs> {
     match (hook.event, hook.begins) {
         // Hooks of one start may be told twice.
         (HookEvent::SessionStart, Some(begins)) if !is_told_again(&runs, hook) => {
-            runs.begin(begins, hook.client_pid, hook.caught_up, now.min(hook.wall));
+            let counted = if runs.runs.is_empty() { counted(state, &hook.session) } else { ByModel::new() };
+            runs.begin(begins, hook.client_pid, hook.caught_up, counted, now.min(hook.wall));
         }
-        (HookEvent::SessionEnd, _) => runs.end(now),
+        (HookEvent::SessionEnd, _) => runs.end(hook.client_pid, now),
         _ => return None,
     }
     (known != Some(&runs)).then_some(runs)
 }
 
-/// Whether the run that is under way is this very one: the same process, and it has not ended.
+/// Whether a run that is under way is this very one: the same process, and it has not ended.
 fn is_told_again(runs: &Runs, hook: &Hook) -> bool {
-    let last = runs.runs.last().filter(|run| run.ended.is_none());
-    last.is_some_and(|run| hook.client_pid.is_some() && run.client_pid == hook.client_pid)
+    let mut under_way = runs.runs.iter().filter(|run| run.ended.is_none());
+    hook.client_pid.is_some() && under_way.any(|run| run.client_pid == hook.client_pid)
+}
+
+/// What was counted of a session, by model.
+fn counted(state: &State, session: &SessionId) -> ByModel {
+    let mut all = ByModel::new();
+    for (_, model, totals) in state.totals_of(session) {
+        let sum = all.entry(model.to_owned()).or_default();
+        *sum = sum.plus(Spent { usage: totals.usage, micro_usd: totals.micro_usd });
+    }
+    all
 }
 
 /// The runs of sessions that one command touches, as they become.
@@ -58,13 +70,23 @@ impl Settling {
 
     /// A line in the file of one session that belongs to another one names whose copy it is; the copy, if that is new.
     pub(super) fn copied(&mut self, state: &State, from: &Command, seen: &Sighting) -> Option<SessionId> {
-        let copy = &from.file.as_ref().filter(|file| file.session != seen.session)?.session;
-        // Of a parent that was never seen here nothing is known, so neither is what the fork began with.
-        let parent = state.runs.get(&seen.session)?;
-        let runs = self.of(state, copy)?;
+        let file = from.file.as_ref()?;
+        let runs = self.of(state, &file.session)?;
         let began = runs.runs.iter().find(|run| run.awaits_parent)?.began;
-        runs.is_a_copy_of(seen.session.clone(), &parent.claimed_at(began));
-        Some(copy.clone())
+        if file.session == seen.session {
+            if file.agent == AgentKey::Main {
+                runs.copies_end();
+            }
+            return None;
+        }
+        if runs.forked_from.as_ref() == Some(&seen.session) {
+            return None;
+        }
+        // Of a parent that was never seen here nothing is known, so neither is what the fork began with.
+        let parent = state.runs.get(&seen.session);
+        let before = parent.and_then(|parent| parent.claimed_at(began));
+        runs.is_a_copy_of(seen.session.clone(), before.as_ref());
+        Some(file.session.clone())
     }
 
     /// What a session's client said of itself.

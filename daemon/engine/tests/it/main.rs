@@ -28,6 +28,7 @@ mod protection;
 mod reports;
 mod reports_properties;
 mod runs;
+mod runs_attacked;
 mod runs_properties;
 mod second_life;
 mod sessions;

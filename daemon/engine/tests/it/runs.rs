@@ -44,13 +44,13 @@ pub(crate) fn begins(session: &str, begins: Begins, client: u32) -> Hook {
     }
 }
 
-fn ends(session: &str) -> Hook {
+pub(crate) fn ends(session: &str) -> Hook {
     Hook { session: sid(session), ..hook(HookEvent::SessionEnd) }
 }
 
 impl World {
     /// Reads lines, and the client's own totals, in a session's file.
-    fn reads(&mut self, session: &str, rows: &[(&str, &str, u64)], claim: Option<u64>) {
+    pub(crate) fn reads(&mut self, session: &str, rows: &[(&str, &str, u64)], claim: Option<u64>) {
         let now = self.now;
         let seen = |(owner, id, tokens): &(&str, &str, u64)| Sighting {
             session: sid(owner),
@@ -65,27 +65,27 @@ impl World {
         }));
     }
 
-    fn begin(&mut self, session: &str, how: Begins, client: u32) {
+    pub(crate) fn begin(&mut self, session: &str, how: Begins, client: u32) {
         self.wait_ms(10);
         self.hook(begins(session, how, client));
         self.wait_ms(10);
     }
 
-    fn end(&mut self, session: &str) {
+    pub(crate) fn end(&mut self, session: &str) {
         self.wait_ms(10);
         self.hook(ends(session));
     }
 
     /// Input tokens of a session in all.
-    fn spent(&self, session: &str) -> u64 {
+    pub(crate) fn spent(&self, session: &str) -> u64 {
         self.state.totals_of(&sid(session)).map(|(_, _, t)| t.usage.input).sum()
     }
 
-    fn is_lower_bound(&self, session: &str) -> bool {
-        self.state.runs.get(&sid(session)).is_none_or(bursar_engine::run::Runs::is_lower_bound)
+    pub(crate) fn is_lower_bound(&self, session: &str) -> bool {
+        self.state.runs.get(&sid(session)).is_none_or(bursar_engine::runs::Runs::is_lower_bound)
     }
 
-    fn coverage(&self, session: &str) -> Option<(u64, u64)> {
+    pub(crate) fn coverage(&self, session: &str) -> Option<(u64, u64)> {
         self.state.runs[&sid(session)].coverage()
     }
 }
