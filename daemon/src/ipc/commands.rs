@@ -307,9 +307,9 @@ fn circuits(policy: &CircuitPolicy) -> &'static str {
         Profile::Off => "recorded, and never trip (profile off)",
         Profile::Strict => "profile strict: identical calls in a row, calls in all, calls in a short time",
         Profile::Evidence if policy.max_iterations.is_some() => {
-            "profile evidence: it has no detector in this version, so that only the limit on calls trips"
+            "profile evidence: loops by their outcomes, and the limit on calls that was set"
         }
-        Profile::Evidence => "profile evidence: it has no detector in this version and never trips",
+        Profile::Evidence => "profile evidence: loops by their outcomes",
     }
 }
 
