@@ -85,7 +85,9 @@ fn spans(state: &State, event: HookEvent, calls: usize) -> Spans {
     let earlier = [HookEvent::PreToolUse, HookEvent::PostToolUse].into_iter().take_while(|e| *e != event);
     for earlier in earlier {
         let events = decide(&state, &told(earlier, &call), at).events;
-        events.iter().for_each(|event| state.evolve(event));
+        for event in &events {
+            state.evolve(event);
+        }
     }
     let command = told(event, &call);
     let mut spans = Vec::with_capacity(SAMPLES);
