@@ -164,7 +164,7 @@ impl<'a> Bursar<'a> {
 
     /// Freezes the daemon: it has its socket and does not answer.
     pub fn freeze(&self) {
-        self.daemon.iter().for_each(|daemon| daemon.signal(Signal::STOP));
+        self.daemon.iter().for_each(Running::freeze);
     }
 
     /// Ends the freeze.

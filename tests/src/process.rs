@@ -8,7 +8,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
+use rustix::process::{
+    Pid, Signal, WaitOptions, kill_process, kill_process_group, test_kill_process, waitpid,
+};
 use tempfile::TempDir;
 
 /// What a finished process left behind.
@@ -95,6 +97,14 @@ impl Running {
         if let Some(pid) = pid_of(self.child.id()) {
             // It may have ended by itself meanwhile.
             let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Stops it where it stands. Some of its threads may go on for a moment after the signal: that is waited for.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        if let Some(pid) = pid_of(self.child.id()) {
+            let _ = waitpid(Some(pid), WaitOptions::UNTRACED);
         }
     }
 
