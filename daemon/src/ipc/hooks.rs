@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bursar_engine::command::{Command, Hook, Usage};
 use bursar_engine::decide::Reply;
 use bursar_engine::ids::{AgentKey, HoldId, SessionId};
+use bursar_engine::row::Sighting;
 use bursar_engine::run::Begins;
 use bursar_engine::table::{Cell, HookEvent};
 use bursar_engine::verdict::{ModelText, Verdict};
@@ -169,6 +170,8 @@ async fn decide(service: &Arc<Service>, hook: &Hook, input: &HookInput<'_>) -> V
         && let Some(seen) = payload::usage(input, hook, &host.prices(), host.clock().now())
     {
         host.tell(&Command::Meet(hook.clone())).await;
+        // Dated after its session was met: a budget that begins a millisecond later would take it for history.
+        let seen = Sighting { at: host.clock().now().max(hook.wall), ..seen };
         let usage = Usage { file: None, rows: vec![seen], known: Vec::new(), claim: None };
         if let Err(e) = host.count(usage).await {
             tracing::error!(error = %e, "usage from a payload is not safe yet");
