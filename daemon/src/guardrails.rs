@@ -57,7 +57,7 @@ fn session_of(event: &Event) -> Option<&SessionId> {
 /// What is set, by key.
 fn view(state: &State, session: &SessionId) -> Vec<(&'static str, Value)> {
     let budget = state.budgets.get(&BudgetId::Session(state.purse(session).clone())).map(|b| {
-        let b = views::budget(state, b);
+        let b = views::budget(state, b, &BTreeSet::new());
         json!({ "budget_id": b.budget_id, "tokens_used": b.tokens_used, "max_tokens": b.max_tokens,
             "status": b.status, "utilization": b.utilization })
     });

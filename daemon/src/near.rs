@@ -85,6 +85,7 @@ mod tests {
             micro_usd: 0,
             at,
             estimated: false,
+            partial: false,
         };
         let read = Command::Usage(Read { file: None, rows: vec![seen], known: Vec::new(), claim: None });
         for event in decide(&state, &read, at).events {

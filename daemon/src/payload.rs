@@ -72,6 +72,7 @@ pub fn usage(input: &HookInput<'_>, hook: &Hook, prices: &Prices, now: Timestamp
         micro_usd: cost.micro_usd,
         at: now,
         estimated: cost.estimated,
+        partial: false,
     })
 }
 

@@ -31,9 +31,41 @@ pub struct Heard {
     pub costs: Costs,
 }
 
-/// A budget.
-pub fn budget(state: &State, budget: &Budget) -> BudgetState {
-    BudgetState::of(budget, &state.policy.weights.unit())
+/// A budget; `short` holds those of which more was used than is known ([`short`]).
+pub fn budget(state: &State, budget: &Budget, short: &BTreeSet<BudgetId>) -> BudgetState {
+    let lower_bound = short.contains(&budget.id);
+    BudgetState { lower_bound, ..BudgetState::of(budget, &state.policy.weights.unit()) }
+}
+
+/// The budgets whose totals are lower bounds: those above a session of which something is known to be missing.
+pub fn short(state: &State, heard: &Heard) -> BTreeSet<BudgetId> {
+    short_around(state, heard, &bad_lines(state))
+}
+
+fn short_around(state: &State, heard: &Heard, bad_lines: &BTreeMap<&SessionId, u64>) -> BTreeSet<BudgetId> {
+    let is_short = |session: &&Session| {
+        let bad_lines = bad_lines.get(&session.id).copied().unwrap_or(0);
+        !ledger::missing(session, state.runs.get(&session.id), bad_lines, heard).is_empty()
+    };
+    let mut all = BTreeSet::new();
+    for session in state.sessions.values().filter(is_short) {
+        // What ended before a budget began is nothing to it.
+        let concerns =
+            |id: &BudgetId| state.budgets.get(id).is_some_and(|b| session.last_seen >= b.started_at);
+        let agents = state.agents_of(&session.id).filter_map(|agent| agent.key.sub());
+        let above = state.above(&session.id, &AgentKey::Main).into_iter();
+        all.extend(above.chain(agents.map(|id| BudgetId::Agent(id.to_owned()))).filter(concerns));
+    }
+    all
+}
+
+/// Lines that could not be used, by session.
+fn bad_lines(state: &State) -> BTreeMap<&SessionId, u64> {
+    let mut all = BTreeMap::new();
+    for file in state.files.values().filter(|f| f.bad_lines > 0) {
+        *all.entry(&file.session).or_default() += file.bad_lines;
+    }
+    all
 }
 
 /// A circuit.
@@ -98,17 +130,15 @@ fn add(sum: &mut Totals, totals: &Totals) {
 struct Around<'a> {
     held: BTreeSet<&'a SessionId>,
     bad_lines: BTreeMap<&'a SessionId, u64>,
+    short: BTreeSet<BudgetId>,
     heard: &'a Heard,
 }
 
 impl<'a> Around<'a> {
     fn of(state: &'a State, heard: &'a Heard) -> Self {
         let held = state.waiting().map(|h| &h.session).collect();
-        let mut around = Self { held, bad_lines: BTreeMap::new(), heard };
-        for file in state.files.values().filter(|f| f.bad_lines > 0) {
-            *around.bad_lines.entry(&file.session).or_default() += file.bad_lines;
-        }
-        around
+        let bad_lines = bad_lines(state);
+        Self { held, short: short_around(state, heard, &bad_lines), bad_lines, heard }
     }
 }
 
@@ -164,7 +194,7 @@ fn one_session(state: &State, session: &Session, around: &Around<'_>) -> Session
         models: all.models(),
         agents: agents.into_iter().map(agent_view).collect(),
         budget_ids: above.iter().map(ToString::to_string).collect(),
-        budget: own.map(|b| budget(state, b)),
+        budget: own.map(|b| budget(state, b, &around.short)),
         transcript: session.transcript.clone(),
         bad_lines,
         cost_micro_usd: all.totals.micro_usd,
@@ -192,7 +222,7 @@ pub fn sessions(state: &State, all: bool, heard: &Heard) -> Vec<SessionView> {
     views
 }
 
-fn hold(state: &State, hold: &Hold, now: Timestamp) -> HoldView {
+fn hold(state: &State, hold: &Hold, short: &BTreeSet<BudgetId>, now: Timestamp) -> HoldView {
     let session = state.sessions.get(&hold.session);
     HoldView {
         hold_id: hold.id.0,
@@ -200,7 +230,7 @@ fn hold(state: &State, hold: &Hold, now: Timestamp) -> HoldView {
         project: session.and_then(|s| s.project.clone()),
         agent: hold.agent.to_string(),
         budget_id: hold.blocker.budget().map(ToString::to_string),
-        budget: hold.blocker.budget().and_then(|id| state.budgets.get(id)).map(|b| budget(state, b)),
+        budget: hold.blocker.budget().and_then(|id| state.budgets.get(id)).map(|b| budget(state, b, short)),
         circuit_id: hold.blocker.circuit().map(ToString::to_string),
         circuit: hold.blocker.circuit().and_then(|id| state.circuits.get(id)).map(|c| circuit(state, c)),
         event: hold.event.name().to_owned(),
@@ -217,9 +247,10 @@ fn hold(state: &State, hold: &Hold, now: Timestamp) -> HoldView {
 }
 
 /// Holds that wait, oldest first; with `all` those that ended lately follow, newest first.
-pub fn holds(state: &State, all: bool, now: Timestamp) -> Vec<HoldView> {
+pub fn holds(state: &State, all: bool, heard: &Heard, now: Timestamp) -> Vec<HoldView> {
+    let short = short(state, heard);
     let ended = state.holds.values().rev().filter(|h| all && h.end.is_some());
-    state.waiting().chain(ended).map(|h| hold(state, h, now)).collect()
+    state.waiting().chain(ended).map(|h| hold(state, h, &short, now)).collect()
 }
 
 /// Alerts, newest first.

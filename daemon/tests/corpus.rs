@@ -2,6 +2,8 @@
 //! `../shared/corpus` beside the checkout.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -11,12 +13,6 @@ use bursar::replay::transcript::Reader;
 use bursar::replay::{Replay, Seen};
 use bursar_engine::policy::{CircuitPolicy, Profile};
 use flate2::read::GzDecoder;
-
-fn corpus() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
-    let folder = std::env::var_os("BURSAR_CORPUS").map_or(beside, PathBuf::from);
-    folder.is_dir().then_some(folder)
-}
 
 fn sessions(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -46,7 +42,7 @@ fn replay(path: &Path, profile: Profile) -> Seen {
 
 #[test]
 fn no_healthy_session_trips() {
-    let Some(folder) = corpus() else {
+    let Some(folder) = support::corpus() else {
         println!("no corpus here: passed over");
         return;
     };

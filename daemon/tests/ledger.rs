@@ -367,11 +367,11 @@ fn the_recordings_count_as_a_recount_in_another_language_does() {
     assert_eq!(ours, without_zeros(recount(&paths)));
 }
 
-/// Other people's sessions stay where they are: `BURSAR_CORPUS` names the folder, of `.jsonl` and `.jsonl.gz`.
+/// Other people's sessions stay where they are.
 #[test]
 fn other_peoples_sessions_count_as_a_recount_in_another_language_does() {
-    let Some(corpus) = std::env::var_os("BURSAR_CORPUS").map(PathBuf::from) else {
-        eprintln!("BURSAR_CORPUS is not set: nothing to count");
+    let Some(corpus) = support::corpus() else {
+        eprintln!("no corpus is here: nothing to count");
         return;
     };
     let unpacked = tempfile::tempdir().unwrap();

@@ -169,7 +169,7 @@ pub struct ClientResult {
     /// The session.
     pub session_id: String,
     /// What it spent by model, subagents included.
-    #[serde(rename = "modelUsage", default)]
+    #[serde(rename = "modelUsage", default, deserialize_with = "without_windows")]
     pub model_usage: BTreeMap<String, ModelUsage>,
     /// Why it ended: `completed`, `hook_stopped`, …
     pub terminal_reason: Option<String>,
@@ -185,6 +185,14 @@ pub struct ClientResult {
     /// Its own figure of the cost.
     #[serde(default)]
     pub total_cost_usd: f64,
+}
+
+/// Older clients name the size of a model's window with it: `claude-opus-5[1m]`.
+fn without_windows<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, ModelUsage>, D::Error> {
+    let named = BTreeMap::<String, ModelUsage>::deserialize(from)?;
+    Ok(named.into_iter().map(|(name, usage)| (name.trim_end_matches("[1m]").to_owned(), usage)).collect())
 }
 
 /// The end of a headless run.

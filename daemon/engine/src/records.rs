@@ -45,6 +45,9 @@ pub struct BudgetState {
     /// Some of the cost is an estimate.
     #[serde(default)]
     pub cost_estimated: bool,
+    /// It is known that more was used: what is missing stands with the sessions that draw on it. Left false by [`Self::of`].
+    #[serde(default)]
+    pub lower_bound: bool,
 }
 
 impl BudgetState {
@@ -67,6 +70,7 @@ impl BudgetState {
             remaining: budget.tokens_left().unwrap_or(0),
             unit: unit.to_owned(),
             cost_estimated: budget.used.estimated > 0,
+            lower_bound: false,
         }
     }
 }

@@ -37,6 +37,9 @@ pub struct Sighting {
     pub micro_usd: u64,
     /// When the line was written.
     pub at: Timestamp,
+    /// The line was written before the answer's end (`stop_reason` is null): its output is known in part.
+    #[serde(default)]
+    pub partial: bool,
     /// The cost is an estimate: the model's price is not known.
     #[serde(default)]
     pub estimated: bool,

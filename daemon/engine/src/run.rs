@@ -1,7 +1,7 @@
 //! Runs: one process of the client on one session. What the client says of itself when it ends settles its run: what
 //! its lines do not show, compaction for one, becomes a row of its own (DESIGN 3, sensor 2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,9 @@ pub const MAX_MODELS: usize = 64;
 
 /// How the keys of background rows begin.
 pub const BACKGROUND: &str = "background:";
+
+/// The most requests of a run that are remembered as known in part.
+const MAX_PARTIAL: usize = 64;
 
 /// Tokens and micro-dollars.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +36,12 @@ impl Spent {
             usage: self.usage.minus(other.usage),
             micro_usd: self.micro_usd.saturating_sub(other.micro_usd),
         }
+    }
+
+    /// What this total has beyond another one ([`Usage::beyond`]).
+    #[must_use]
+    pub fn beyond(self, other: Self) -> Self {
+        Self { usage: self.usage.beyond(other.usage), ..self.minus(other) }
     }
 
     /// The greater of each kind.
@@ -122,6 +131,9 @@ pub struct Run {
     /// Its client was gone when it ended: no word of it is to come.
     #[serde(default)]
     pub is_gone: bool,
+    /// Requests of which only a line was read that was written before their answer's end: their output is known in part.
+    #[serde(default)]
+    pub partial: BTreeSet<String>,
 }
 
 impl Run {
@@ -129,7 +141,7 @@ impl Run {
     pub fn says(&self) -> Option<ByModel> {
         let (mut says, base) = (by_bare_name(self.claimed.as_ref()?), by_bare_name(self.base.as_ref()?));
         for (name, spent) in &mut says {
-            *spent = spent.minus(base.get(name).copied().unwrap_or_default());
+            *spent = spent.beyond(base.get(name).copied().unwrap_or_default());
         }
         Some(says)
     }
@@ -140,7 +152,7 @@ impl Run {
         let counted = by_bare_name(&self.counted);
         let missing = |(name, spent): (String, Spent)| {
             let counted = counted.get(&name).copied().unwrap_or_default();
-            (self.called(&name).to_owned(), spent.minus(counted))
+            (self.called(&name).to_owned(), spent.beyond(counted))
         };
         Some(says.into_iter().map(missing).collect())
     }
@@ -155,7 +167,17 @@ impl Run {
     /// Whether it is over and what it spent beside its lines is not known; or it runs, and telemetry has stopped telling.
     pub fn is_unsettled(&self) -> bool {
         let is_told = self.claimed.is_some() && self.base.is_some();
-        self.overlaps || (self.ended.is_some() && !is_told) || (!is_told && self.is_cut())
+        let is_short = self.ended.is_some() || self.is_cut() || !self.partial.is_empty();
+        self.overlaps || (!is_told && is_short)
+    }
+
+    /// A request's lines are known to their end, or not. Of very many that are not the first are kept: one is enough to say so.
+    pub(crate) fn knows_in_part(&mut self, key: &str, is_partial: bool) {
+        if !is_partial {
+            self.partial.remove(key);
+        } else if self.partial.len() < MAX_PARTIAL {
+            self.partial.insert(key.to_owned());
+        }
     }
 
     /// Whether requests were counted long after the last one that telemetry told of: its stream was cut.
@@ -169,6 +191,7 @@ impl Run {
         let known = self.counted.entry(row.model.clone()).or_default();
         *known = op(*known, spent);
         if row.reported().is_some() {
+            self.partial.remove(&row.message_id);
             let reported = Spent { usage: self.reported, micro_usd: 0 };
             self.reported = op(reported, spent).usage;
             self.reported_to = self.reported_to.max(Some(row.at));

@@ -1,6 +1,6 @@
 //! The runs of a session, one after another or side by side, and whose word is whose.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +115,7 @@ impl Runs {
             overlaps,
             background: BTreeMap::new(),
             is_gone: false,
+            partial: BTreeSet::new(),
         });
         if self.runs.len() > MAX_RUNS {
             self.lacks_older |= self.begins_unseen() || self.runs.first().is_some_and(Run::is_unsettled);

@@ -30,14 +30,17 @@ impl Usage {
         self.with(other, u64::saturating_add)
     }
 
-    /// The greater of each kind.
+    /// The greater of each kind; what was written to the cache is taken as a whole, since not everybody who tells of it
+    /// divides it.
     #[must_use]
     pub fn greatest(self, other: Self) -> Self {
+        let written = self.cache_write().max(other.cache_write());
+        let cache_write_1h = self.cache_write_1h.max(other.cache_write_1h);
         Self {
             input: self.input.max(other.input),
             output: self.output.max(other.output),
-            cache_write_5m: self.cache_write_5m.max(other.cache_write_5m),
-            cache_write_1h: self.cache_write_1h.max(other.cache_write_1h),
+            cache_write_5m: written - cache_write_1h,
+            cache_write_1h,
             cache_read: self.cache_read.max(other.cache_read),
         }
     }
@@ -46,6 +49,16 @@ impl Usage {
     #[must_use]
     pub fn minus(self, other: Self) -> Self {
         self.with(other, u64::saturating_sub)
+    }
+
+    /// What this total has beyond another one, kind by kind, never below zero. What was written to the cache is compared
+    /// as a whole: clients before 2.1.326 do not divide it in their own totals, and do in their lines.
+    #[must_use]
+    pub fn beyond(self, other: Self) -> Self {
+        let kinds = self.minus(other);
+        let written = self.cache_write().saturating_sub(other.cache_write());
+        let cache_write_1h = kinds.cache_write_1h.min(written);
+        Self { cache_write_5m: written - cache_write_1h, cache_write_1h, ..kinds }
     }
 
     /// All that was written to the cache.

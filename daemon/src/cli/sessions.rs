@@ -6,7 +6,7 @@ use bursar_protocol::paths::Paths;
 
 use super::client::query;
 use super::output::{Failure, Output, Tone, ago};
-use super::show::{cost_of, dim, money, percent, plain, short_id, used_of};
+use super::show::{at_least, cost_of, dim, money, percent, plain, short_id, used_of};
 use crate::view::{LedgerView, RowView, SessionList, SessionView, UsageView};
 
 /// As many rows as are shown unless more are asked for.
@@ -29,7 +29,7 @@ pub(super) fn sessions(paths: &Paths, all: bool, output: &Output) -> Result<(), 
             plain(short_id(&s.session_id)),
             plain(s.project.clone().unwrap_or_default()),
             if s.hooked { (tone, s.state.clone()) } else { (Tone::Warn, without_hooks(&s.state)) },
-            plain(at_least(s.lower_bound, s.budget.as_ref().map_or_else(String::new, used_of))),
+            plain(s.budget.as_ref().map_or_else(String::new, used_of)),
             plain(session_cost(s)),
             plain(s.budget.as_ref().map_or_else(String::new, percent)),
             plain(s.requests.to_string()),
@@ -52,7 +52,7 @@ fn without_hooks(state: &str) -> String {
 /// What a session cost in all, and its limit in dollars where it has one.
 fn session_cost(s: &SessionView) -> String {
     match s.budget.as_ref().filter(|b| b.max_micro_usd > 0) {
-        Some(budget) => at_least(s.lower_bound, cost_of(budget)),
+        Some(budget) => cost_of(budget),
         None => at_least(s.lower_bound, money(s.cost_micro_usd, s.cost_estimated)),
     }
 }
@@ -124,11 +124,6 @@ pub(super) fn session(paths: &Paths, id: &str, output: &Output) -> Result<(), Fa
         ["agent", "model", "input", "output", "cache written", "cache read", "requests", "list price"];
     output.table(&header, &[2, 3, 4, 5, 6, 7], &rows);
     Ok(())
-}
-
-/// A figure that is known to be too low.
-fn at_least(lower_bound: bool, figure: String) -> String {
-    if lower_bound { format!("≥ {figure}") } else { figure }
 }
 
 /// How much of what its clients say a total covers.

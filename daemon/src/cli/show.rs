@@ -37,11 +37,16 @@ fn status_cell(status: Status) -> (Tone, String) {
     (tone, status.name().to_owned())
 }
 
+/// Marks a figure of which more is known to be.
+pub(super) fn at_least(lower_bound: bool, figure: String) -> String {
+    if lower_bound { format!("≥ {figure}") } else { figure }
+}
+
 pub(super) fn used_of(budget: &BudgetState) -> String {
     if budget.max_tokens == 0 {
-        return format!("{} (no limit)", short(budget.tokens_used));
+        return at_least(budget.lower_bound, format!("{} (no limit)", short(budget.tokens_used)));
     }
-    format!("{} / {}", short(budget.tokens_used), short(budget.max_tokens))
+    at_least(budget.lower_bound, format!("{} / {}", short(budget.tokens_used), short(budget.max_tokens)))
 }
 
 /// An amount at list prices; `~` where some of it is an estimate.
@@ -51,7 +56,11 @@ pub(super) fn money(micro_usd: u64, estimated: bool) -> String {
 
 pub(super) fn cost_of(budget: &BudgetState) -> String {
     let used = money(budget.micro_usd_used, budget.cost_estimated);
-    if budget.max_micro_usd == 0 { used } else { format!("{used} / {}", dollars(budget.max_micro_usd)) }
+    let text = match budget.max_micro_usd {
+        0 => used,
+        max => format!("{used} / {}", dollars(max)),
+    };
+    at_least(budget.lower_bound, text)
 }
 
 pub(super) fn percent(budget: &BudgetState) -> String {

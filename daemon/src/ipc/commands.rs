@@ -1,10 +1,12 @@
 //! Operator's acts and questions: the answers are the JSON that commands print.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bursar_engine::State;
+use bursar_engine::budget::Budget;
 use bursar_engine::circuit::CircuitId;
 use bursar_engine::command::{Act, Command, Operator};
 use bursar_engine::decide::{Done, Reply};
@@ -92,7 +94,8 @@ pub async fn operate(service: &Arc<Service>, peer: Peer, frame: OperatorFrame) -
         return error(503, "store", &format!("a marker could not be removed: {e}"));
     }
     let said = protect::follow(service, peer, &act);
-    let mut view = service.host.look(|state| act_view(state, name, &done));
+    let heard = service.heard();
+    let mut view = service.host.look(|state| act_view(state, name, &done, &views::short(state, &heard)));
     view.message = said.unwrap_or(view.message);
     (200, text(&view))
 }
@@ -109,10 +112,10 @@ fn who(peer: Peer) -> String {
     format!("uid {} pid {pid}{at}", peer.uid)
 }
 
-fn act_view(state: &State, act: &str, done: &Done) -> ActView {
+fn act_view(state: &State, act: &str, done: &Done, short: &BTreeSet<BudgetId>) -> ActView {
     ActView {
         act: act.to_owned(),
-        budget: done.budget.as_deref().map(|b| views::budget(state, b)),
+        budget: done.budget.as_deref().map(|b| views::budget(state, b, short)),
         circuit: done.circuit.as_deref().map(|c| views::circuit(state, c)),
         missing_tokens: done.missing.tokens,
         missing_micro_usd: done.missing.micro_usd,
@@ -162,24 +165,31 @@ async fn answer(service: &Arc<Service>, query: &Query) -> Response {
         Query::Ledger { id, limit } => session(service, id, Some((*limit).min(MAX_ROWS_SHOWN))).await,
         Query::Budgets => {
             // Copied, and shown without the state in hand: every hook waits meanwhile.
-            let (known, unit): (Vec<_>, _) =
-                host.look(|state| (state.budgets.values().cloned().collect(), state.policy.weights.unit()));
-            let budgets: Vec<_> = known.iter().map(|b| BudgetState::of(b, &unit)).collect();
+            let heard = service.heard();
+            let (known, unit, short): (Vec<_>, _, _) = host.look(|state| {
+                let known = state.budgets.values().cloned().collect();
+                (known, state.policy.weights.unit(), views::short(state, &heard))
+            });
+            let shown =
+                |b: &Budget| BudgetState { lower_bound: short.contains(&b.id), ..BudgetState::of(b, &unit) };
+            let budgets: Vec<_> = known.iter().map(shown).collect();
             (200, text(&BudgetList { total: budgets.len(), budgets }))
         }
         Query::Budget { id } => {
-            let found = id
-                .parse::<BudgetId>()
-                .ok()
-                .and_then(|id| host.look(|state| state.budgets.get(&id).map(|b| views::budget(state, b))));
+            let heard = service.heard();
+            let found = id.parse::<BudgetId>().ok().and_then(|id| {
+                host.look(|state| {
+                    Some(views::budget(state, state.budgets.get(&id)?, &views::short(state, &heard)))
+                })
+            });
             match found {
                 Some(budget) => (200, text(&budget)),
                 None => not_found(&format!("budget {id}")),
             }
         }
         Query::Holds { all } => {
-            let now = host.clock().now();
-            let holds = host.look(|state| views::holds(state, *all, now));
+            let (now, heard) = (host.clock().now(), service.heard());
+            let holds = host.look(|state| views::holds(state, *all, &heard, now));
             (200, text(&HoldList { total: holds.len(), holds }))
         }
         Query::Alerts { all } => {

@@ -9,7 +9,8 @@ use bursar_engine::run::ByModel;
 use bursar_engine::time::Timestamp;
 use bursar_engine::usage::Usage;
 use memchr::memmem;
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::claim;
@@ -73,6 +74,13 @@ struct Message<'a> {
     usage: Option<RawUsage<'a>>,
     #[serde(borrow)]
     content: Option<&'a RawValue>,
+    /// Null before the answer's end.
+    #[serde(default, rename = "stop_reason", deserialize_with = "is_null")]
+    is_partial: bool,
+}
+
+fn is_null<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    Option::<IgnoredAny>::deserialize(from).map(|reason| reason.is_none())
 }
 
 #[derive(Deserialize)]
@@ -142,6 +150,7 @@ pub fn parse(line: &[u8], session: &SessionId, agent: &AgentKey, now: Timestamp)
         micro_usd: 0,
         at: raw.timestamp.and_then(|t| timestamp(&t)).unwrap_or(now),
         estimated: false,
+        partial: message.is_partial,
     };
     Line::Usage { seen: Box::new(seen), calls: message.content.map(calls).unwrap_or_default(), terms }
 }
@@ -212,6 +221,19 @@ mod tests {
         match read(line) {
             Line::Usage { seen, .. } => Some(seen.usage),
             Line::Other | Line::Bad | Line::Claim { .. } => None,
+        }
+    }
+
+    #[test]
+    fn a_line_without_its_answers_end_is_known_in_part() {
+        for (stop_reason, partial) in
+            [("\"stop_reason\":null,", true), ("", false), ("\"stop_reason\":\"end_turn\",", false)]
+        {
+            let line = format!(
+                r#"{{"type":"assistant","message":{{"id":"m",{stop_reason}"model":"x","usage":{{"output_tokens":1}}}}}}"#
+            );
+            let Line::Usage { seen, .. } = read(&line) else { panic!("{line}") };
+            assert_eq!(seen.partial, partial, "{line}");
         }
     }
 

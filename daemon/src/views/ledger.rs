@@ -142,6 +142,8 @@ fn why_unsettled(run: &Run) -> String {
     };
     let why = if run.overlaps {
         "another process was on the session at the same time, and what either says of itself cannot be told apart"
+    } else if !run.partial.is_empty() && run.ended.is_none() {
+        "an answer's line was written before the answer's end, so its output is known in part"
     } else if run.claimed.is_none() && run.ended.is_some() {
         "its client ended without a word (killed?), so what it spent beside its lines is missing"
     } else if run.base.is_none() {

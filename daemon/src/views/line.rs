@@ -1,5 +1,7 @@
 //! What a client's status line shows of its session.
 
+use std::collections::BTreeSet;
+
 use bursar_engine::State;
 use bursar_engine::budget::Budget;
 use bursar_engine::circuit::CircuitId;
@@ -27,6 +29,8 @@ pub fn line(state: &State, session: &SessionId, said: &StatusLine, heard: &Heard
     // Lines of its files that could not be used are looked for where there is time.
     let is_short =
         state.sessions.get(session).is_some_and(|s| !ledger::missing(s, runs, 0, heard).is_empty());
+    let purse = BudgetId::Session(state.purse(session).clone());
+    let short = BTreeSet::from_iter(is_short.then_some(purse));
     LineView {
         session_id: session.to_string(),
         known: state.sessions.contains_key(session),
@@ -36,9 +40,8 @@ pub fn line(state: &State, session: &SessionId, said: &StatusLine, heard: &Heard
             (true, Mode::Observe) => "observe",
         }
         .to_owned(),
-        budget: shown.map(|b| budget(state, b)),
-        lower_bound: is_short
-            && shown.is_some_and(|b| b.id == BudgetId::Session(state.purse(session).clone())),
+        budget: shown.map(|b| budget(state, b, &short)),
+        lower_bound: shown.is_some_and(|b| short.contains(&b.id)),
         per_minute: None,
         seconds_left: None,
         circuit: breaker.map(|c| circuit(state, c)),

@@ -1,12 +1,22 @@
 //! What several tests of the daemon's parts need.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+use std::path::{Path, PathBuf};
+
 use bursar_engine::command::{Command, Hook, Usage};
 use bursar_engine::ids::{AgentKey, SessionId};
 use bursar_engine::row::Sighting;
 use bursar_engine::table::HookEvent;
 use bursar_engine::time::Timestamp;
 use bursar_engine::{Event, State, decide};
+
+/// Other people's sessions, where they are: the folder that `BURSAR_CORPUS` names, else `../shared/corpus` beside the
+/// checkout; none where there is none.
+pub(crate) fn corpus() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
+    let folder = std::env::var_os("BURSAR_CORPUS").map_or(beside, PathBuf::from);
+    folder.is_dir().then_some(folder)
+}
 
 /// A session's id.
 pub(crate) fn session(id: &str) -> SessionId {
@@ -54,6 +64,7 @@ pub(crate) fn request(id: &str, message: &str, tokens: u64, at: u64) -> Command 
         micro_usd: 0,
         at: Timestamp(at),
         estimated: false,
+        partial: false,
     };
     Command::Usage(Usage { file: None, rows: vec![seen], known: Vec::new(), claim: None })
 }

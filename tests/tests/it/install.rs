@@ -154,14 +154,21 @@ fn a_dry_run_says_what_it_would_write_and_changes_nothing() {
 }
 
 #[test]
-fn an_old_client_gets_only_the_events_that_it_knows() {
+fn a_client_that_is_too_old_is_refused_and_by_force_gets_only_the_events_that_it_knows() {
     let world = bare();
     let claude = world.bin().join("claude");
     fs::remove_file(&claude).expect("the link to the client");
     fs::write(&claude, "#!/bin/sh\necho '2.1.50 (Claude Code)'\n").expect("an old client");
     fs::set_permissions(&claude, fs::Permissions::from_mode(0o755)).expect("it can run");
     let bursar = Bursar::new(&world, &[]);
-    let said = bursar.install_with(&["--unprotected"]).stdout;
+    let settings = world.settings().display().to_string();
+    let refused = bursar.run(&["install", "--settings", &settings, "--unprotected"]);
+    assert_eq!(refused.code, Some(1));
+    for words in ["2.1.50", "bin/claude", "2.1.139", "--old-clients"] {
+        assert!(refused.stderr.contains(words), "{words}: {}", refused.stderr);
+    }
+    assert_eq!(Settings::read(&world.settings()).hooks_of("PreToolUse").len(), 0, "nothing was written");
+    let said = bursar.install_with(&["--unprotected", "--old-clients"]).stdout;
     assert!(said.contains("2.1.50"), "{said}");
     let settings = Settings::read(&world.settings());
     let events: Vec<_> = settings.json()["hooks"].as_object().expect("hooks").keys().cloned().collect();

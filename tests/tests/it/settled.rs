@@ -138,6 +138,8 @@ fn a_killed_client_leaves_a_total_that_says_it_is_a_lower_bound() {
     assert_eq!(bursar.session(&id).usage, Tokens::from(usage(1)));
     let table = bursar.done(&["sessions", "--all"]).stdout;
     assert!(table.contains('≥'), "{table}");
+    let budgets = bursar.done(&["budget", "list"]).stdout;
+    assert!(budgets.contains("≥ "), "{budgets}");
     never.open();
     // It stays one when the session goes on.
     let again = Headless::new(&world, &api, "go on").resume(&id).run();

@@ -68,6 +68,14 @@ impl Settling {
         }
     }
 
+    /// A request's line was read to its end, or was not.
+    pub(super) fn known_in_part(&mut self, state: &State, row: &Row, is_partial: bool) {
+        let run = self.of(state, &row.session).and_then(|runs| runs.run_at(row.at));
+        if let Some(run) = run {
+            run.knows_in_part(&row.message_id, is_partial);
+        }
+    }
+
     /// A line in the file of one session that belongs to another one names whose copy it is; the copy, if that is new.
     pub(super) fn copied(&mut self, state: &State, from: &Command, seen: &Sighting) -> Option<SessionId> {
         let file = from.file.as_ref()?;

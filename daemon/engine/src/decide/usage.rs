@@ -54,7 +54,12 @@ impl Books<'_> {
         let awaited = seen.request_id.as_deref().and_then(|request| self.no_longer_awaited(request));
         let row = Row::new(key, seen.session.clone(), seen.agent.clone(), seen.at);
         let row = Row { request_id: seen.request_id.clone(), ..row };
-        self.add(row.of_parts(Some(part(seen)), awaited), true);
+        let is_partial = seen.partial && awaited.is_none();
+        let row = row.of_parts(Some(part(seen)), awaited);
+        if is_partial {
+            self.settling.known_in_part(self.state, &row, true);
+        }
+        self.add(row, true);
     }
 
     /// A further line of a request: the one with the greatest output wins, whole; on a tie the later one. Owner and
@@ -67,6 +72,7 @@ impl Books<'_> {
                 // A fork's copy with its usage set to 0 never stands for the message.
                 || (seen.usage == Usage::default() && line.usage != Usage::default())
         });
+        let was = line.as_ref().map_or(0, |line| line.usage.output);
         let line = if stays { line } else { Some(part(seen)) };
         let mut reported = old.reported().cloned();
         let mut row = old.clone();
@@ -78,6 +84,10 @@ impl Books<'_> {
         }
         let old = if old.message_id == *key { old } else { self.rename(old, key) };
         let row = Row { message_id: key.to_owned(), ..row.of_parts(line, reported) };
+        let output = row.line().map_or(0, |line| line.usage.output);
+        if seen.usage.output >= output && (!seen.partial || seen.usage.output > was) && row.told.is_none() {
+            self.settling.known_in_part(self.state, &row, seen.partial);
+        }
         self.replace(&old, row, true);
     }
 

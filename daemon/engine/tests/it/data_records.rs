@@ -187,6 +187,7 @@ prop_compose! {
             alert_threshold: shares.0, status,
             started_at: texts.0, last_updated: texts.1, agent: texts.2, task_description: texts.3,
             utilization: shares.1, remaining: amounts.4, unit: texts.4, cost_estimated: amounts.0 % 2 == 0,
+            lower_bound: amounts.1 % 2 == 0,
         }
     }
 }

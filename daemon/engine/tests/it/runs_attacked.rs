@@ -3,9 +3,10 @@
 use bursar_engine::command::{Command, Hook, Usage as UsageRead};
 use bursar_engine::policy::Policy;
 use bursar_engine::row::Sighting;
-use bursar_engine::run::Begins;
+use bursar_engine::run::{Begins, ByModel, Spent};
 use bursar_engine::runs::MAX_RUNS;
 use bursar_engine::table::HookEvent;
+use bursar_engine::usage::Usage;
 
 use super::runs::{begins, ends, file, says};
 use crate::support::{MODEL, S, World, hook, row, sid, tokens_only};
@@ -168,6 +169,54 @@ fn a_model_has_one_name_however_a_client_calls_it() {
         world.send(&read("m2", 20, Some(140)));
         world.end(S);
         assert_eq!((world.spent(S), world.coverage(S)), (140, Some((140, 140))), "{line} {word}");
+    }
+}
+
+#[test]
+fn a_word_that_does_not_divide_cache_writes_is_compared_as_a_whole() {
+    let mut world = world();
+    world.begin(S, Begins::Startup, 7);
+    let divided = Usage { cache_write_5m: 57, cache_write_1h: 21, ..Usage::default() };
+    let said = Spent { usage: Usage { cache_write_5m: 80, ..Usage::default() }, micro_usd: 0 };
+    world.send(&Command::Usage(UsageRead {
+        file: Some(file(S)),
+        rows: vec![Sighting {
+            at: bursar_engine::time::Timestamp(u64::MAX),
+            usage: divided,
+            micro_usd: 0,
+            ..row("m1", 1)
+        }],
+        known: Vec::new(),
+        claim: Some(ByModel::from([(MODEL.to_owned(), said)])),
+    }));
+    world.end(S);
+    let written: u64 = world.state.totals_of(&sid(S)).map(|(_, _, t)| t.usage.cache_write()).sum();
+    assert_eq!((written, world.coverage(S)), (80, Some((80, 80))));
+}
+
+#[test]
+fn a_request_that_is_known_in_part_makes_the_total_a_lower_bound_until_it_is_known() {
+    let read = |partial: bool, tokens: u64, claim: Option<u64>| {
+        let at = bursar_engine::time::Timestamp(u64::MAX);
+        let usage = Usage { input: tokens, output: tokens, ..Usage::default() };
+        let seen = Sighting { at, partial, usage, ..row("m1", tokens) };
+        Command::Usage(UsageRead {
+            file: Some(file(S)),
+            rows: vec![seen],
+            known: Vec::new(),
+            claim: claim.map(says),
+        })
+    };
+    for (later, claim) in [(read(false, 100, None), None), (read(true, 5, Some(100)), Some(100))] {
+        let mut world = world();
+        world.begin(S, Begins::Startup, 7);
+        world.send(&read(true, 5, None));
+        assert!(world.is_lower_bound(S), "{claim:?}");
+        world.send(&later);
+        assert_eq!((world.is_lower_bound(S), world.spent(S)), (false, 100), "{claim:?}");
+        // A copy of the earlier line changes nothing.
+        world.send(&read(true, 5, None));
+        assert_eq!((world.is_lower_bound(S), world.spent(S)), (false, 100), "{claim:?}");
     }
 }
 

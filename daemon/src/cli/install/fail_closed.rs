@@ -5,7 +5,7 @@ use std::path::Path;
 use bursar_protocol::hook_input::Event;
 
 use super::super::output::{Failure, Output};
-use super::client::ClientVersion;
+use super::client::Clients;
 
 /// The first client that can be told to block where a hook fails.
 const KNOWS_ON_FAILURE: (u32, u32, u32) = (2, 1, 295);
@@ -19,10 +19,10 @@ pub(super) fn blocks(event: Event) -> bool {
 ///
 /// # Errors
 /// A client that would go on all the same.
-pub(super) fn announce(file: &Path, version: ClientVersion, output: &Output) -> Result<(), Failure> {
-    if version.is_at_least(KNOWS_ON_FAILURE) != Some(true) {
+pub(super) fn announce(file: &Path, clients: &Clients, output: &Output) -> Result<(), Failure> {
+    if clients.are_at_least(KNOWS_ON_FAILURE) != Some(true) {
         let found =
-            version.text().map_or_else(|| "none was found".to_owned(), |text| format!("{text} was found"));
+            clients.text().map_or_else(|| "none was found".to_owned(), |text| format!("{text} was found"));
         return Err(Failure::refused(
             "client",
             &format!("Refused: --fail-closed needs Claude Code 2.1.295 or later on the path, and {found}."),

@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::folder::private_folder;
 use crate::handover;
 use crate::view::{ActView, HoldList};
-use client::ClientVersion;
+use client::Clients;
 use extras::Extras;
 use record::Record;
 use settings::{Entry, SettingsText};
@@ -73,6 +73,9 @@ pub(super) struct InstallArgs {
     /// Leave Claude Code's telemetry as it is
     #[arg(long)]
     no_telemetry: bool,
+    /// Install although a client is too old to run the hooks: its sessions are neither counted nor held
+    #[arg(long)]
+    old_clients: bool,
     /// The hook client to copy (else the one beside this program)
     #[arg(long, value_name = "PATH")]
     hook_client: Option<PathBuf>,
@@ -126,7 +129,10 @@ pub(super) fn install(paths: &Paths, args: &InstallArgs, output: &Output) -> Res
     let config = Config::load(super::env, &paths.config)
         .map_err(|e| Failure::wrong_use(&e.to_string(), "Mend it, then install again."))?;
     let file = files::target(&args.place.file()?);
-    let version = ClientVersion::find();
+    let clients = Clients::find();
+    if !args.old_clients {
+        clients.refuse_old()?;
+    }
     let mut entry = Entry {
         hook_client: paths.hook_client(),
         socket: paths.socket.clone(),
@@ -147,19 +153,19 @@ pub(super) fn install(paths: &Paths, args: &InstallArgs, output: &Output) -> Res
     entry.status_line = extras.status_line();
     if args.dry_run {
         entry.telemetry = extras.telemetry_shown();
-        let after = parsed.with(&entry, &version.events());
+        let after = parsed.with(&entry, &clients.events());
         output.line(&format!("{} would read:", file.display()));
         output.line(&after);
         output.json(&after);
         return Ok(());
     }
     if args.fail_closed {
-        fail_closed::announce(&file, version, output)?;
+        fail_closed::announce(&file, &clients, output)?;
     }
     private_folder(&paths.state).map_err(failed)?;
     let from = hook_client(args)?;
     entry.telemetry = extras.telemetry(&paths.state).map_err(failed)?;
-    let after = parsed.with(&entry, &version.events());
+    let after = parsed.with(&entry, &clients.events());
     protect::protect(paths, args.unprotected)?;
     files::copy_program(&from, &paths.hook_client()).map_err(failed)?;
     if args.observe {
@@ -176,9 +182,15 @@ pub(super) fn install(paths: &Paths, args: &InstallArgs, output: &Output) -> Res
     let write = if entry.telemetry.is_some() { files::write_private } else { files::write };
     write(&file, &after).map_err(failed)?;
     let observes = args.observe || config.policy.mode == Mode::Observe;
-    say_what_is_true(paths, observes, &file, &version, &extras, output);
+    say_what_is_true(paths, observes, &file, &clients, &extras, output);
     output.json(
-        &json!({ "settings": file, "client_version": version.text(), "events": version.names() }).to_string(),
+        &json!({
+            "settings": file,
+            "client_version": clients.text(),
+            "clients": clients.json(),
+            "events": clients.names(),
+        })
+        .to_string(),
     );
     Ok(())
 }
@@ -198,12 +210,14 @@ fn say_what_is_true(
     paths: &Paths,
     observes: bool,
     file: &Path,
-    version: &ClientVersion,
+    clients: &Clients,
     extras: &Extras,
     output: &Output,
 ) {
     output.line(&format!("Claude Code asks Bursar now, by {}.", file.display()));
-    output.line(&version.sentence());
+    for sentence in clients.sentences() {
+        output.line(&sentence);
+    }
     if observes {
         output.line(&format!(
             "Observing: verdicts are recorded, nothing is blocked, once the daemon is restarted (one that enforced before: `bursar config accept`). BURSAR_MODE in {} says so.",

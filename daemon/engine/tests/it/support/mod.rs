@@ -226,6 +226,7 @@ pub(crate) fn row(message_id: &str, tokens: u64) -> Sighting {
         micro_usd: 0,
         at: START,
         estimated: false,
+        partial: false,
     }
 }
 
