@@ -52,6 +52,17 @@ pub enum Profile {
     Off,
 }
 
+impl Profile {
+    /// The word that settings say.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Evidence => "evidence",
+            Self::Strict => "strict",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// The breaker's settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CircuitPolicy {

@@ -134,7 +134,7 @@ pub(super) fn short_extend(paths: &Paths, args: &ShortExtend, output: &Output) -
 }
 
 /// `+100k`, `1.5M`, `25%`, `+$5`.
-fn written_amount(text: &str) -> Result<Amount, Failure> {
+pub(super) fn written_amount(text: &str) -> Result<Amount, Failure> {
     let plain = text.strip_prefix('+').unwrap_or(text);
     if plain.is_empty() {
         let hint = "Write +100k or 25%, and dollars in quotes: '+$5'. Unquoted, $5 is the shell's own.";

@@ -10,6 +10,7 @@ mod demo;
 mod install;
 mod operator;
 mod output;
+mod replay;
 mod sessions;
 mod show;
 mod statusline;
@@ -115,6 +116,8 @@ enum Command {
     },
     /// What Claude Code's status line shows of its session; `install` registers it
     Statusline(statusline::StatuslineArgs),
+    /// Tell past sessions to the circuit breaker again: what would have tripped, where, and why
+    Replay(replay::ReplayArgs),
     /// See it at work with a pretend agent: nothing of yours is touched, nothing is spent
     Demo(demo::DemoArgs),
 }
@@ -252,6 +255,7 @@ fn dispatch(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Operator { verb } => operator::run(&paths, verb, output),
         Command::Config { verb } => config::run(&paths, verb, output),
         Command::Audit { limit } => audit::run(&paths, limit, output),
+        Command::Replay(args) => replay::run(&paths, &args, output),
         Command::Demo(args) => demo::run(&args, output),
         Command::Statusline(args) => {
             statusline::run(&args);

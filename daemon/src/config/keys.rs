@@ -299,14 +299,7 @@ pub(super) static KEYS: [Key; 30] = [
             };
             Ok(())
         },
-        get: |c| {
-            match c.policy.circuits.profile {
-                Profile::Evidence => "evidence",
-                Profile::Strict => "strict",
-                Profile::Off => "off",
-            }
-            .to_owned()
-        },
+        get: |c| c.policy.circuits.profile.name().to_owned(),
         tighter: |a, b| {
             let rank = |p| match p {
                 Profile::Strict => 0,

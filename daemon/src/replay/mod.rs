@@ -2,15 +2,18 @@
 //! hook takes, beside all live state.
 //!
 //! A happening becomes the payload that the client would have sent, is cut as the hook client cuts it, and is read,
-//! decided and applied as in the daemon. Budgets are not looked at.
+//! decided and applied as in the daemon. Budgets are not looked at; what a limit would have done is reckoned apart ([`purse`]).
 
+pub mod files;
+pub mod purse;
 pub mod scenario;
+pub mod session;
 pub mod transcript;
 
 use std::collections::BTreeSet;
 
 use bursar_engine::circuit::Circuit;
-use bursar_engine::command::{Act, Command, Operator};
+use bursar_engine::command::{Act, Command, Hook, Operator};
 use bursar_engine::decide::Reply;
 use bursar_engine::detect::Detector;
 use bursar_engine::policy::{CircuitPolicy, Mode, OnPause, Policy};
@@ -180,13 +183,9 @@ impl Replay {
     }
 
     fn hook(&mut self, event: &str, agent: Option<&str>, at: Timestamp, fields: Value) {
-        let whose = json!({"session_id": SESSION, "hook_event_name": event, "agent_id": agent});
-        let payload = merged(whose, fields).to_string().into_bytes();
-        let (how, payload) = cut::cut(&payload);
-        let frame = HookFrame { attended: true, cut: how, ..HookFrame::default() };
-        let Ok(input) = HookInput::parse(&payload, None) else { return };
-        let Ok(hook) = convert::hook(&frame, &input, at) else { return };
-        self.command(&Command::Hook(hook), at);
+        if let Some(hook) = hook(SESSION, event, agent, at, fields) {
+            self.command(&Command::Hook(hook), at);
+        }
     }
 
     fn acknowledge(&mut self, at: Timestamp) {
@@ -243,6 +242,16 @@ impl Replay {
             seen.why = circuit.trip.as_ref().map(ToString::to_string);
         }
     }
+}
+
+/// What the rules hear of a hook with these fields.
+fn hook(session: &str, event: &str, agent: Option<&str>, at: Timestamp, fields: Value) -> Option<Hook> {
+    let whose = json!({"session_id": session, "hook_event_name": event, "agent_id": agent});
+    let payload = merged(whose, fields).to_string().into_bytes();
+    let (how, payload) = cut::cut(&payload);
+    let frame = HookFrame { attended: true, cut: how, ..HookFrame::default() };
+    let input = HookInput::parse(&payload, None).ok()?;
+    convert::hook(&frame, &input, at).ok()
 }
 
 fn of_call(made: &Made) -> Value {

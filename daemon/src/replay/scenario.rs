@@ -102,6 +102,33 @@ impl Scenario {
         }
     }
 
+    /// How what came of it differs from what it expects; none where it does not.
+    pub fn differs(&self, seen: &Seen) -> Option<&'static str> {
+        let in_time = |at: Option<u64>, latest: Option<u64>| {
+            at.is_some_and(|at| latest.is_none_or(|latest| at <= latest))
+        };
+        let before = |at: u64| seen.tripped_at.is_none_or(|tripped| at < tripped);
+        let warned = seen.warned.iter().any(|(at, _)| before(*at));
+        let checks = [
+            (self.expect.as_deref() == Some("no_trip") && seen.tripped_at.is_some(), "must not trip"),
+            (
+                self.expect.as_deref() == Some("trip") && !in_time(seen.tripped_at, self.at_call),
+                "must trip in time",
+            ),
+            (self.warn.as_deref() == Some("must") && !warned, "must warn before it trips"),
+            (self.warn.as_deref() == Some("must_not") && warned, "must not warn"),
+            (
+                self.reopen_at_call.is_some() && !in_time(seen.reopened_at, self.reopen_at_call),
+                "must open again in time",
+            ),
+            (
+                self.closes_after_call.is_some() && seen.closed_at != self.closes_after_call,
+                "must close after that call",
+            ),
+        ];
+        checks.into_iter().find_map(|(differs, what)| differs.then_some(what))
+    }
+
     /// What the breaker makes of it.
     pub fn replay(&self, base: &CircuitPolicy) -> Seen {
         let mut replay = Replay::new(self.policy(base));
