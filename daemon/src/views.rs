@@ -14,7 +14,8 @@ use bursar_engine::records::{BreakerState, BudgetAlert, BudgetState, CircuitStat
 use bursar_engine::session::Session;
 use bursar_engine::time::Timestamp;
 use bursar_engine::usage::{Totals, Usage};
-use bursar_protocol::answer::{self, Figures};
+use bursar_engine::watch::Alarm;
+use bursar_protocol::answer::{self, Figures, alarms};
 
 use crate::statuses::Costs;
 use crate::view::{AgentView, AuditView, HoldView, ModelView, SessionView, UsageView};
@@ -301,6 +302,10 @@ pub fn alert(state: &State, alert: &Alert) -> BudgetAlert {
         budget_id: alert.budget_id.clone(),
         alert_type: alert.alert_type,
         message: match (alert.alert_type, &alert.trip) {
+            (
+                AlertType::IdleBurn | AlertType::DearTurn | AlertType::DearerModel | AlertType::MoreSubagents,
+                _,
+            ) => alarm(&figures.budget_id, alert.alarm.as_ref()),
             (AlertType::CircuitTripped, Some(trip)) => {
                 answer::tripped(&figures.budget_id, &trip.to_string(), holds)
             }
@@ -313,12 +318,12 @@ pub fn alert(state: &State, alert: &Alert) -> BudgetAlert {
             (AlertType::BudgetExhausted | AlertType::CircuitTripped, _) if holds => answer::held(&figures),
             (AlertType::BudgetExhausted | AlertType::CircuitTripped, _) => answer::reached(&figures),
             (AlertType::TooManyUnattended, None) => answer::shut(&figures, answer::Why::TooManyUnattended),
-            (AlertType::UnhookedSession, _) => answer::unhooked(&figures.budget_id),
+            (AlertType::UnhookedSession, _) => alarms::unhooked(&figures.budget_id),
             (AlertType::MeteringNotConfirmed, _) => {
-                answer::metering_not_confirmed(alert.model.as_deref().unwrap_or("of an unknown version"))
+                alarms::metering_not_confirmed(alert.model.as_deref().unwrap_or("of an unknown version"))
             }
             (AlertType::UnknownModel, _) => {
-                answer::unknown_model(alert.model.as_deref().unwrap_or("a model"))
+                alarms::unknown_model(alert.model.as_deref().unwrap_or("a model"))
             }
             (AlertType::PassphraseReset, _) => answer::PASSPHRASE_RESET.to_owned(),
         },
@@ -326,5 +331,18 @@ pub fn alert(state: &State, alert: &Alert) -> BudgetAlert {
         timestamp: alert.timestamp.to_string(),
         acknowledged: alert.acknowledged,
         agent: alert.agent.clone(),
+    }
+}
+
+/// What an alarm says.
+fn alarm(about: &str, alarm: Option<&Alarm>) -> String {
+    match alarm {
+        Some(Alarm::IdleBurn { minutes, tokens, micro_usd }) => {
+            alarms::idle_burn(about, *minutes, *tokens, *micro_usd)
+        }
+        Some(Alarm::DearTurn { micro_usd, median }) => alarms::dear_turn(about, *micro_usd, *median),
+        Some(Alarm::DearerModel { model, first }) => alarms::dearer_model(about, model, first),
+        Some(Alarm::MoreSubagents { called, started }) => alarms::more_subagents(about, *called, *started),
+        None => String::new(),
     }
 }

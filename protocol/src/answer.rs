@@ -1,6 +1,7 @@
 //! How every answer reads, byte for byte: (event, verdict, figures) to exit code, standard output, standard error.
 //! The daemon uses it for every answer; the hook client only when the daemon is away.
 
+pub mod alarms;
 mod loops;
 
 use crate::hook_input::Event;
@@ -254,37 +255,10 @@ pub const AWAY_AND_SHUT: &str = "Bursar does not answer and this session is paus
 /// The alert's sentence when the passphrase was said to be forgotten.
 pub const PASSPHRASE_RESET: &str = "The operator's passphrase was said to be forgotten: ten minutes after this it is void, and anybody at a terminal may set a new one. If it was not you, type it at a terminal with `bursar operator unlock`, which cancels the reset.";
 
-/// The alert's sentence about a session that no hook tells of.
-pub fn unhooked(budget_id: &str) -> String {
-    let name = named(budget_id).name;
-    format!(
-        "{} runs without hooks (--bare, --safe-mode, or other settings): it is counted, and cannot be held.",
-        capital(&name)
-    )
-}
-
-/// The alert's sentence about a client that tells too little. Its version stands in files that agents write.
-pub fn metering_not_confirmed(version: &str) -> String {
-    let is_of_version = |c: &char| c.is_ascii_alphanumeric() || "-_.+".contains(*c);
-    let version: String = version.chars().filter(is_of_version).take(32).collect();
-    format!(
-        "Claude Code {version}: metering not confirmed. It does not tell what was expected of it, so its totals may be short (≥)."
-    )
-}
-
 /// The alert's sentence when such a session reached its limit.
 pub fn reached_without_hooks(figures: &Figures) -> String {
     let reached = reached(figures);
     format!("{reached} It runs without hooks and cannot be held: stop it in its own terminal.")
-}
-
-/// The alert's sentence about a model whose price is not known. Its name stands in files that agents write.
-pub fn unknown_model(model: &str) -> String {
-    let is_of_name = |c: &char| c.is_ascii_alphanumeric() || "-_.:/@[]".contains(*c);
-    let name: String = model.chars().filter(is_of_name).take(64).collect();
-    format!(
-        "The price of {name} is not known: it is counted as the dearest model, and its cost marked ~. Give its price in prices.csv, restart the daemon, and take it with `bursar config accept`."
-    )
 }
 
 /// What is said while the daemon is away where the installation is fail-closed.

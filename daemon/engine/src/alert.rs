@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::circuit::Trip;
-use crate::ids::{AlertId, BudgetId};
+use crate::ids::{AlertId, BudgetId, SessionId};
 use crate::ratio::Ratio;
 use crate::time::Timestamp;
+use crate::watch::Alarm;
 
 /// What an alert is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,14 @@ pub enum AlertType {
     UnhookedSession,
     /// A client of another version does not tell what this one was measured to tell.
     MeteringNotConfirmed,
+    /// A session spends on with nobody looking.
+    IdleBurn,
+    /// A turn costs far more than the session's others.
+    DearTurn,
+    /// A session's model became a dearer one.
+    DearerModel,
+    /// More subagents started than were called for.
+    MoreSubagents,
 }
 
 /// How many alerts the state keeps; older ones are in the store.
@@ -75,6 +84,9 @@ pub struct Alert {
     /// Some of the cost was an estimate.
     #[serde(default)]
     pub estimated: bool,
+    /// What an alarm is about.
+    #[serde(default)]
+    pub alarm: Option<Alarm>,
 }
 
 impl Alert {
@@ -101,6 +113,20 @@ impl Alert {
             trip: None,
             model: None,
             estimated: false,
+            alarm: None,
         }
+    }
+
+    /// An alarm about a session.
+    pub(crate) fn of_alarm(alert_id: AlertId, session: SessionId, alarm: Alarm, now: Timestamp) -> Self {
+        let alert_type = match &alarm {
+            Alarm::IdleBurn { .. } => AlertType::IdleBurn,
+            Alarm::DearTurn { .. } => AlertType::DearTurn,
+            Alarm::DearerModel { .. } => AlertType::DearerModel,
+            Alarm::MoreSubagents { .. } => AlertType::MoreSubagents,
+        };
+        let about = BudgetId::Session(session);
+        let alert = Self::without_figures(alert_id, about, alert_type, "main".to_owned(), now);
+        Self { alarm: Some(alarm), ..alert }
     }
 }

@@ -37,6 +37,7 @@ pub mod time;
 pub mod trip;
 pub mod usage;
 pub mod verdict;
+pub mod watch;
 
 pub use decide::{Decision, decide};
 pub use event::Event;

@@ -64,7 +64,7 @@ impl Spent {
 pub type ByModel = BTreeMap<String, Spent>;
 
 /// A model's name without the size of its window and its date: lines and clients' own words differ in these.
-fn bare(model: &str) -> &str {
+pub(crate) fn bare(model: &str) -> &str {
     let name = model.split_once('[').map_or(model, |(name, _)| name);
     let is_date = |end: &str| end.len() == 8 && end.bytes().all(|b| b.is_ascii_digit());
     name.rsplit_once('-').filter(|(_, end)| is_date(end)).map_or(name, |(name, _)| name)

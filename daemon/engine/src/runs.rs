@@ -10,6 +10,7 @@ use crate::run::{Begins, ByModel, Run, Spent, by_bare_name};
 use crate::sensed::{Sensed, Tally};
 use crate::time::Timestamp;
 use crate::usage::Usage;
+use crate::watch::Watch;
 
 /// How many runs of a session are kept; older ones are settled for good.
 pub const MAX_RUNS: usize = 64;
@@ -50,6 +51,9 @@ pub struct Runs {
     /// Its lines carry no request id, so that what telemetry tells cannot be joined.
     #[serde(default)]
     pub has_lines_without_request: bool,
+    /// What a person is told of it.
+    #[serde(default)]
+    pub watch: Watch,
 }
 
 impl Runs {
@@ -63,6 +67,7 @@ impl Runs {
             lacks_older: false,
             sensed: Sensed::default(),
             has_lines_without_request: false,
+            watch: Watch::default(),
         }
     }
 

@@ -90,7 +90,7 @@ impl<'a> Books<'a> {
         if is_turn {
             self.note_context(&row);
         }
-        self.settling.counted(self.state, None, &row);
+        self.settling.counted(self.state, None, &row, self.now);
         self.put(row);
     }
 
@@ -113,7 +113,7 @@ impl<'a> Books<'a> {
         if is_turn {
             self.note_context(&row);
         }
-        self.settling.counted(self.state, Some(old), &row);
+        self.settling.counted(self.state, Some(old), &row, self.now);
         self.put(row);
     }
 
@@ -294,6 +294,10 @@ impl<'a> Books<'a> {
             let agent = self.budget(&about).map_or_else(|| "main".to_owned(), |b| b.agent.clone());
             let told = Alert::without_figures(number, about, kind, agent, self.now);
             alerts.push(Event::Alert(Alert { model: Some(model), ..told }));
+        }
+        for (session, alarm) in std::mem::take(&mut self.settling.alarms) {
+            let number = AlertId(self.state.next_alert + alerts.len() as u64);
+            alerts.push(Event::Alert(Alert::of_alarm(number, session, alarm, self.now)));
         }
         let released = self.released();
         let mut events: Vec<Event> = self.sessions.into_values().map(Event::Session).collect();

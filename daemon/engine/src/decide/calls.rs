@@ -15,6 +15,7 @@ use crate::policy::Profile;
 use crate::print::Kind;
 use crate::table::HookEvent;
 use crate::time::Timestamp;
+use crate::watch::Alarm;
 
 /// An agent's circuit after a hook's calls.
 pub(super) struct Counted<'a> {
@@ -62,6 +63,12 @@ pub(super) fn count<'a>(
     for changed in others.values().chain([&circuit]) {
         if changed.trips > state.circuits.get(&changed.id).map_or(0, |c| c.trips) {
             events.push(Event::Alert(tripped(family::next_alert(state, events), changed, now)));
+        }
+        let spawns = &changed.whole.spawns;
+        if spawns.alarms > state.circuits.get(&changed.id).map_or(0, |c| c.whole.spawns.alarms) {
+            let alarm = Alarm::MoreSubagents { called: spawns.called_lately, started: spawns.started_lately };
+            let id = family::next_alert(state, events);
+            events.push(Event::Alert(Alert::of_alarm(id, changed.session.clone(), alarm, now)));
         }
         events.push(Event::Circuit(Box::new(changed.clone())));
     }

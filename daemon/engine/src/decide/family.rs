@@ -107,7 +107,10 @@ fn started(circuit: &mut Circuit, state: &State, hook: &Hook, now: Timestamp, ot
     let waiting = callers.filter_map(|id| state.circuits.get(&id)).filter(|c| c.unstarted > 0);
     let parent = waiting.filter(|c| c.id != circuit.id).min_by_key(|c| c.depth);
     if let Some(main) = main_beside(others, state, hook, now) {
-        main.whole.spawns.started();
+        // One that goes on after it had ended starts again, and nobody calls for it.
+        if !state.agents.contains_key(&(hook.session.clone(), hook.agent.clone())) {
+            main.whole.spawns.started();
+        }
     }
     if let Some(parent) = parent {
         circuit.depth = parent.depth.saturating_add(1);

@@ -135,6 +135,7 @@ pub(super) fn alert(id: AlertId, budget: &Budget, alert_type: AlertType, now: Ti
         trip: None,
         model: None,
         estimated: budget.used.estimated > 0,
+        alarm: None,
     }
 }
 

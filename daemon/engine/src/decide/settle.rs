@@ -9,6 +9,7 @@ use crate::runs::Runs;
 use crate::state::State;
 use crate::table::HookEvent;
 use crate::time::Timestamp;
+use crate::watch::Alarm;
 
 /// What a hook tells of runs; none where nothing changes.
 pub(super) fn met(state: &State, hook: &Hook, now: Timestamp) -> Option<Runs> {
@@ -21,6 +22,9 @@ pub(super) fn met(state: &State, hook: &Hook, now: Timestamp) -> Option<Runs> {
             runs.begin(begins, hook.client_pid, hook.caught_up, counted, now.min(hook.wall));
         }
         (HookEvent::SessionEnd, _) => runs.end(hook.client_pid, now),
+        (HookEvent::HumanPrompt | HookEvent::OtherPrompt, _) => {
+            runs.watch.prompted(hook.event == HookEvent::HumanPrompt, now);
+        }
         _ => return None,
     }
     (known != Some(&runs)).then_some(runs)
@@ -46,6 +50,8 @@ fn counted(state: &State, session: &SessionId) -> ByModel {
 #[derive(Debug, Default)]
 pub(super) struct Settling {
     touched: std::collections::BTreeMap<SessionId, Runs>,
+    /// What people are told of.
+    pub(super) alarms: Vec<(SessionId, Alarm)>,
 }
 
 impl Settling {
@@ -59,12 +65,15 @@ impl Settling {
     }
 
     /// A request was counted; `old` is what it was before.
-    pub(super) fn counted(&mut self, state: &State, old: Option<&Row>, row: &Row) {
+    pub(super) fn counted(&mut self, state: &State, old: Option<&Row>, row: &Row, now: Timestamp) {
         if row.message_id.starts_with(BACKGROUND) {
             return;
         }
-        if let Some(runs) = self.of(state, &row.session) {
-            runs.counted(old, row);
+        let Some(runs) = self.of(state, &row.session) else { return };
+        runs.counted(old, row);
+        if let Some(session) = state.sessions.get(&row.session).filter(|_| state.policy.circuits.enabled) {
+            let alarms = runs.watch.counts(old, row, session.first_seen, now);
+            self.alarms.extend(alarms.into_iter().map(|alarm| (row.session.clone(), alarm)));
         }
     }
 

@@ -32,6 +32,11 @@ pub struct Spawns {
     pub started_lately: u64,
     /// As many as this trip.
     limit: Option<u64>,
+    /// A human prompted: from then on calls and starts can be held against each other.
+    prompted: bool,
+    /// How often more had started than were called for; once a prompt.
+    pub(crate) alarms: u32,
+    told: bool,
 }
 
 impl Spawns {
@@ -71,11 +76,15 @@ impl Spawns {
     /// One started.
     pub(crate) fn started(&mut self) {
         self.started_lately = self.started_lately.saturating_add(1);
+        if self.prompted && !self.told && self.started_lately > self.called_lately {
+            (self.told, self.alarms) = (true, self.alarms.saturating_add(1));
+        }
     }
 
     /// A human prompts: what was called for in all counts on.
     pub(crate) fn prompted(&mut self) {
         (self.called_lately, self.started_lately) = (0, 0);
+        (self.prompted, self.told) = (true, false);
     }
 
     /// An operator lets it go on.

@@ -52,6 +52,7 @@ fn an_alert_tells_what_stood_when_it_was_raised() {
         trip: None,
         model: None,
         estimated: false,
+        alarm: None,
     };
     assert_eq!(alert, expected);
     world.spend(150);

@@ -65,7 +65,7 @@ fn a_budgets_record_has_every_field() {
         "started_at": "2026-11-24T16:00:00.000Z", "last_updated": "2026-11-24T16:00:01.500Z",
         "agent": "main", "task_description": "implement",
         "utilization": 0.9, "remaining": 100, "unit": "tokens, cache reads free",
-        "cost_estimated": false,
+        "cost_estimated": false, "lower_bound": false,
     });
     let state = BudgetState::of(&budget, &Policy::default().weights.unit());
     assert_eq!(to_value(state).unwrap(), expected);

@@ -4,6 +4,7 @@
 mod above;
 mod acts_extend;
 mod acts_other;
+mod alarms;
 mod alerts;
 mod circuits;
 mod circuits_open;

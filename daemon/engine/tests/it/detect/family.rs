@@ -4,6 +4,7 @@ use bursar_engine::circuit::{Circuit, CircuitId};
 use bursar_engine::command::{Call, Hook, Outcome};
 use bursar_engine::detect::Detector::{self, SubagentDepth, Subagents};
 use bursar_engine::table::HookEvent;
+use bursar_engine::watch::Alarm;
 
 use crate::support::calls::Agent;
 use crate::support::{hook, key};
@@ -45,6 +46,27 @@ impl Family {
         let open = self.agent.life.world.state.circuits.values().filter(|c| c.is_open());
         open.map(|c| (c.id.to_string(), c.trip.as_ref().unwrap().detector)).collect()
     }
+}
+
+#[test]
+fn more_subagents_than_were_called_for_are_told_of_once_a_prompt() {
+    let mut family = Family::new();
+    let told = |family: &Family| -> Vec<_> {
+        family.agent.life.world.alerts().filter_map(|alert| alert.alarm.clone()).collect()
+    };
+    // Of those that were called for before the first prompt nobody knows.
+    family.starts(Some("a0"));
+    assert_eq!(told(&family), []);
+    family.agent.tell(hook(HookEvent::HumanPrompt));
+    family.calls(None);
+    family.starts(Some("a1"));
+    // It goes on after it had ended.
+    family.starts(Some("a1"));
+    assert_eq!(told(&family), []);
+    family.starts(Some("a2"));
+    family.starts(Some("a3"));
+    assert_eq!(told(&family), [Alarm::MoreSubagents { called: 1, started: 2 }]);
+    assert_eq!(family.open(), []);
 }
 
 #[test]
