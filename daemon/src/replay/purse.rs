@@ -46,6 +46,8 @@ pub struct Purse<'a> {
     prices: &'a Prices,
     session: SessionId,
     begun: bool,
+    /// Its file begins with another session's requests.
+    is_copy: bool,
     last: Timestamp,
     spent: Spent,
 }
@@ -61,8 +63,15 @@ impl<'a> Purse<'a> {
             circuits: CircuitPolicy { enabled: false, ..policy.circuits },
             ..policy.clone()
         };
-        let (begun, last, spent) = (false, Timestamp::default(), Spent::default());
-        Self { state: State::new(policy), prices, session, begun, last, spent }
+        Self {
+            state: State::new(policy),
+            prices,
+            session,
+            begun: false,
+            is_copy: false,
+            last: Timestamp::default(),
+            spent: Spent::default(),
+        }
     }
 
     /// What it came to.
@@ -84,11 +93,13 @@ impl<'a> Purse<'a> {
                 let seen = Sighting { at: self.last, micro_usd, estimated, ..*seen };
                 self.count(agent, vec![seen], None, calls);
             }
-            Line::Claim { session, totals } if session == self.session => {
+            Line::Usage { .. } => self.is_copy = true,
+            // A copy's client counts from its parent's total on, which is not known here.
+            Line::Claim { session, totals } if session == self.session && !self.is_copy => {
                 self.begin(self.last);
                 self.count(agent, Vec::new(), Some(totals), calls);
             }
-            Line::Usage { .. } | Line::Claim { .. } | Line::Other | Line::Bad => {}
+            Line::Claim { .. } | Line::Other | Line::Bad => {}
         }
     }
 
