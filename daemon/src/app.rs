@@ -31,6 +31,7 @@ use crate::http::Http;
 use crate::ipc::listener::{self, ListenError};
 use crate::manager::{Manager, ManagerError};
 use crate::markers::{self, Markers};
+use crate::past::Past;
 use crate::serve::{QUERIES_AT_ONCE, Service, VerdictLog};
 use crate::spool;
 use crate::statuses::Statuses;
@@ -190,6 +191,7 @@ async fn serve(paths: Paths, config: Config, mut manager: Manager) -> Result<(),
         verdicts: VerdictLog::default(),
         telemetry: Arc::clone(&telemetry),
         canary: Canary::default(),
+        past: Past::default(),
         statuses: Statuses::default(),
         http: http.standing(),
     });

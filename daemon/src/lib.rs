@@ -29,6 +29,7 @@ pub mod markers;
 pub mod near;
 pub mod otlp;
 pub mod passphrase;
+pub mod past;
 pub mod payload;
 pub mod peer;
 pub mod prices;

@@ -11,6 +11,7 @@ use crate::config::InForce;
 use crate::guard::Guard;
 use crate::host::Host;
 use crate::http::Standing;
+use crate::past::Past;
 use crate::statuses::Statuses;
 use crate::tailer::Tailer;
 use crate::telemetry::Telemetry;
@@ -46,6 +47,8 @@ pub struct Service {
     pub telemetry: Arc<Telemetry>,
     /// What is expected of clients.
     pub canary: Canary,
+    /// The agents whose past is known.
+    pub past: Past,
     /// What clients tell their status lines.
     pub statuses: Statuses,
     /// Whether HTTP is served.

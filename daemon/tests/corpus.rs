@@ -34,9 +34,9 @@ fn replay(path: &Path, profile: Profile) -> Seen {
     let mut replay = Replay::new(CircuitPolicy { profile, ..CircuitPolicy::default() });
     let mut reader = Reader::default();
     for line in BufReader::new(GzDecoder::new(fs::File::open(path).unwrap())).lines() {
-        reader.line(&line.unwrap(), None, &mut replay);
+        reader.line(&line.unwrap(), None, &mut |happened| replay.tell(&happened));
     }
-    reader.end(&mut replay);
+    reader.end(&mut |happened| replay.tell(&happened));
     replay.seen().clone()
 }
 

@@ -342,6 +342,13 @@ impl Circuit {
         }
     }
 
+    /// Whatever its window came to know of, it stays as open or closed as it was.
+    pub(crate) fn stays_as(&mut self, before: &Self) {
+        (self.state, self.seal, self.generation) = (before.state, before.seal, before.generation);
+        (self.trips, self.pardons) = (before.trips, before.pardons);
+        self.trip.clone_from(&before.trip);
+    }
+
     /// Forgets the loop and all calls.
     pub(crate) fn reset(&mut self, now: Timestamp) {
         self.state = BreakerState::Closed;

@@ -14,6 +14,9 @@ use crate::run::{Begins, ByModel};
 use crate::table::HookEvent;
 use crate::time::Timestamp;
 
+/// The most hooks that are told of afterwards; more than any detector looks back.
+pub const MAX_PAST: usize = 256;
+
 /// What is asked of the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -21,6 +24,9 @@ pub enum Command {
     Hook(Hook),
     /// A hook fired; make what it needs known before its transcript is read, and give no verdict.
     Meet(Hook),
+    /// What an agent did that no hook told of: hooks that would have been, all of one agent, oldest first, at most
+    /// [`MAX_PAST`] of them. Each `wall` is its time.
+    Past(Vec<Hook>),
     /// A transcript grows of which no hook tells.
     Found(Found),
     /// A session's client did not tell what was expected: a message without usage, or calls without their batch.

@@ -84,6 +84,10 @@ pub async fn answer(service: &Arc<Service>, peer: Peer, frame: &HookFrame) -> Ou
     if hook.begins.is_some() {
         hook.caught_up = before_a_run(service, &hook).await;
     }
+    service
+        .past
+        .know(&service.host, &hook, || Some(agents_file(&transcript_of(&service.host, &hook)?, &hook.agent)))
+        .await;
     let verdict = decide(service, &hook, &input).await;
     expect(service, &hook, &input, verdict.cell).await;
     log(service, &hook, &verdict, began);

@@ -72,6 +72,39 @@ pub enum What {
     Acknowledged,
 }
 
+impl Happening {
+    /// The hook that told of it, or would have; none where there is none of it.
+    pub fn hook(&self, session: &str) -> Option<Hook> {
+        let (event, fields) = match &self.what {
+            What::Prompt { human } => {
+                let text = if *human { "replayed" } else { "<task-notification>" };
+                ("UserPromptSubmit", json!({"prompt": text}))
+            }
+            What::Begins(made) => ("PreToolUse", of_call(made)),
+            What::Ends { made, ok: true, response } => {
+                ("PostToolUse", merged(of_call(made), json!({"tool_response": response})))
+            }
+            What::Ends { made, ok: false, response } => {
+                let error = serde_json::from_str::<String>(response.get()).unwrap_or_default();
+                ("PostToolUseFailure", merged(of_call(made), json!({"error": error})))
+            }
+            What::Message(calls) => {
+                let of = |(made, response): &(Made, Box<RawValue>)| {
+                    merged(of_call(made), json!({"tool_response": response}))
+                };
+                let calls: Vec<Value> = calls.iter().map(of).collect();
+                ("PostToolBatch", json!({"tool_calls": calls}))
+            }
+            What::Compacts { by_itself } => {
+                ("PreCompact", json!({"trigger": if *by_itself { "auto" } else { "manual" }}))
+            }
+            What::StopBlocked => ("Stop", json!({"stop_hook_active": true})),
+            What::Acknowledged => return None,
+        };
+        hook(session, event, self.agent.as_deref(), self.at, fields)
+    }
+}
+
 /// A call.
 #[derive(Debug, Clone)]
 pub struct Made {
@@ -142,48 +175,20 @@ impl Replay {
         if let Some(id) = agent
             && self.met.insert(id.to_owned())
         {
-            self.hook("SubagentStart", Some(id), *at, json!({"agent_type": "replayed"}));
+            let started = hook(SESSION, "SubagentStart", Some(id), *at, json!({"agent_type": "replayed"}));
+            self.hook(started, *at);
         }
         match what {
-            What::Prompt { human } => {
-                self.seen.prompts += u64::from(*human);
-                let text = if *human { "replayed" } else { "<task-notification>" };
-                self.hook("UserPromptSubmit", agent, *at, json!({"prompt": text}));
-            }
-            What::Begins(made) => {
-                self.seen.calls += 1;
-                self.hook("PreToolUse", agent, *at, of_call(made));
-            }
-            What::Ends { made, ok: true, response } => {
-                let fields = merged(of_call(made), json!({"tool_response": response}));
-                self.hook("PostToolUse", agent, *at, fields);
-            }
-            What::Ends { made, ok: false, response } => {
-                let error = serde_json::from_str::<String>(response.get()).unwrap_or_default();
-                self.hook("PostToolUseFailure", agent, *at, merged(of_call(made), json!({"error": error})));
-            }
-            What::Message(calls) => {
-                let of = |(made, response): &(Made, Box<RawValue>)| {
-                    merged(of_call(made), json!({"tool_response": response}))
-                };
-                let calls: Vec<Value> = calls.iter().map(of).collect();
-                self.hook("PostToolBatch", agent, *at, json!({"tool_calls": calls}));
-            }
-            What::Compacts { by_itself } => {
-                self.seen.calls += 1;
-                let trigger = if *by_itself { "auto" } else { "manual" };
-                self.hook("PreCompact", agent, *at, json!({"trigger": trigger}));
-            }
-            What::StopBlocked => {
-                self.seen.calls += 1;
-                self.hook("Stop", agent, *at, json!({"stop_hook_active": true}));
-            }
+            What::Prompt { human } => self.seen.prompts += u64::from(*human),
+            What::Begins(_) | What::Compacts { .. } | What::StopBlocked => self.seen.calls += 1,
             What::Acknowledged => self.acknowledge(*at),
+            What::Ends { .. } | What::Message(_) => {}
         }
+        self.hook(happening.hook(SESSION), *at);
     }
 
-    fn hook(&mut self, event: &str, agent: Option<&str>, at: Timestamp, fields: Value) {
-        if let Some(hook) = hook(SESSION, event, agent, at, fields) {
+    fn hook(&mut self, hook: Option<Hook>, at: Timestamp) {
+        if let Some(hook) = hook {
             self.command(&Command::Hook(hook), at);
         }
     }

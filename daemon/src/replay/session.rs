@@ -49,12 +49,13 @@ pub fn replay(
         trial.zip(whose).map(|(trial, session)| Purse::new(trial.policy, trial.limit, trial.prices, session));
     let mut lines = SessionLines::open(files)?;
     while let Some((agent, line)) = lines.next_line()? {
-        reader.line(&String::from_utf8_lossy(&line), agent.as_deref(), &mut replay);
+        reader
+            .line(&String::from_utf8_lossy(&line), agent.as_deref(), &mut |happened| replay.tell(&happened));
         if let Some(purse) = &mut purse {
             purse.line(&line, agent.as_deref(), replay.seen().calls);
         }
     }
-    reader.end(&mut replay);
+    reader.end(&mut |happened| replay.tell(&happened));
     Ok(Told { seen: replay.seen().clone(), spent: purse.map(|purse| purse.spent()) })
 }
 

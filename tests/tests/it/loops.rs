@@ -1,7 +1,7 @@
 //! Loops of the real client under the evidence profile: each is stopped at the call at which it is one, and only its
 //! agent.
 
-use bursar_tests::api::{Kind, Script, ScriptedApi, Turn, Usage};
+use bursar_tests::api::{Gate, Kind, Script, ScriptedApi, Turn, Usage};
 use bursar_tests::client::Headless;
 use bursar_tests::daemon::Bursar;
 use bursar_tests::reply::Circuits;
@@ -82,4 +82,22 @@ fn a_subagent_that_loops_is_held_alone() {
     assert_eq!(bursar.holds().len(), 1, "nobody else is held");
     bursar.done(&["stop"]);
     run.outcome();
+}
+
+#[test]
+fn a_loop_that_began_before_the_daemon_came_is_stopped_all_the_same() {
+    let world = bare();
+    let mut bursar = Bursar::new(&world, &[]);
+    bursar.install();
+    let gate = Gate::new();
+    let turns = (0..9).map(|n| if n == 4 { bash("echo a").behind(&gate) } else { bash("echo a") });
+    let api = ScriptedApi::start(Script::main(turns));
+    let run = Headless::new(&world, &api, "do it").start();
+    api.log().wait_for(&Kind::Main, 5, SOON);
+    bursar.start();
+    gate.open();
+    bursar.wait_for_hold();
+    assert_eq!(api.log().count(), 5, "four before it came, and one after");
+    bursar.done(&["stop"]);
+    assert_eq!(run.outcome().reason(), "hook_stopped");
 }

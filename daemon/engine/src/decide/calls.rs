@@ -75,11 +75,11 @@ pub(super) fn count<'a>(
     Counted { circuit: Some(Cow::Owned(circuit)), passes: told.passes, warning }
 }
 
-fn new(state: &State, hook: &Hook, now: Timestamp) -> Circuit {
+pub(super) fn new(state: &State, hook: &Hook, now: Timestamp) -> Circuit {
     Circuit::new(hook.session.clone(), hook.agent.clone(), shown_as(state, hook), now)
 }
 
-fn matters(hook: &Hook, profile: Profile) -> bool {
+pub(super) fn matters(hook: &Hook, profile: Profile) -> bool {
     match hook.event {
         HookEvent::PreToolUse
         | HookEvent::PostToolUse
@@ -98,15 +98,15 @@ fn matters(hook: &Hook, profile: Profile) -> bool {
 
 /// What came of telling a circuit.
 #[derive(Default)]
-struct Told {
+pub(super) struct Told {
     /// This hook's own call passes though it opened the circuit.
     passes: bool,
     /// How many calls for a subagent it told of first.
-    agents: u32,
+    pub(super) agents: u32,
 }
 
 /// Tells the circuit of an event that is no call, or of its calls.
-fn tell(circuit: &mut Circuit, state: &State, hook: &Hook, now: Timestamp) -> Told {
+pub(super) fn tell(circuit: &mut Circuit, state: &State, hook: &Hook, now: Timestamp) -> Told {
     let policy = &state.policy.circuits;
     match hook.event {
         HookEvent::HumanPrompt => {

@@ -10,6 +10,7 @@ mod keep;
 mod operator;
 mod operator_circuits;
 mod operator_tasks;
+mod past;
 mod protect;
 mod reports;
 mod settle;
@@ -81,6 +82,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Decision {
     match command {
         Command::Hook(hook) => hook::decide(state, hook, now),
         Command::Meet(hook) => Decision { reply: Reply::None, events: hook::meet(state, hook, now) },
+        Command::Past(hooks) => past::decide(state, hooks),
         Command::Found(found) => found::decide(state, found, now),
         Command::Doubted { session, version } => found::doubted(state, session, version, now),
         Command::Usage(usage) => usage::decide(state, usage, now),

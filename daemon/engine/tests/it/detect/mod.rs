@@ -9,6 +9,7 @@ mod half_open;
 mod hatches;
 mod iterations;
 mod novelty;
+mod past;
 mod properties;
 mod rapid_fire;
 mod repeated;

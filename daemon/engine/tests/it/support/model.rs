@@ -61,6 +61,7 @@ impl Model {
             }
             // Random histories have none: reports have properties of their own, and so have sessions without hooks.
             Command::Reports(_)
+            | Command::Past(_)
             | Command::Found(_)
             | Command::Doubted { .. }
             | Command::HoldLost(_)
