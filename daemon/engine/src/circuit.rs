@@ -256,6 +256,7 @@ impl Circuit {
             call: of_one_call,
             calls: finding.calls.clone(),
             error: finding.error,
+            outcome: None,
             first: None,
             tool: call.tool.clone(),
             words: None,
@@ -307,7 +308,9 @@ impl Circuit {
         let trip = self.trip.as_ref();
         let differs = trip.is_none_or(|t| t.differs(call));
         let cooled = trip.is_none_or(|t| now.since(t.at) >= policy.cooldown_s.saturating_mul(1_000));
-        if outcome.ok && ran && differs && is_new && cooled {
+        // The same answer by another way tells nothing new.
+        let is_news = is_new && trip.is_none_or(|t| t.outcome != Some(outcome.print));
+        if outcome.ok && ran && differs && is_news && cooled {
             self.state = BreakerState::Closed;
             (self.trip, self.pardons) = (None, 0);
         }

@@ -116,6 +116,7 @@ fn token(before: &str, next: char, rest: &str, numbers: LongNumbers) -> Option<T
             Label::Id => take(rest, kept, name::labelled_id, ID),
             Label::Pid => take(rest, kept, name::pid, PID),
             Label::Span => take(rest, kept, time::minutes, SPAN),
+            Label::Epoch => take(rest, kept, name::epoch, TIME),
         }
     })
 }

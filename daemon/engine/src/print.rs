@@ -5,6 +5,7 @@
 
 mod gist;
 mod kind;
+mod polls;
 
 use std::fmt;
 

@@ -26,6 +26,9 @@ pub struct Trip {
     /// The calls that make the loop, where it is about what came of them.
     #[serde(default)]
     pub calls: Vec<Print>,
+    /// What came of the call that opened it, where that was known.
+    #[serde(default)]
+    pub outcome: Option<Print>,
     /// The error that makes the loop, where it is about one.
     #[serde(default)]
     pub error: Option<Print>,

@@ -66,6 +66,8 @@ pub enum What {
         /// By itself; else a person asked for it.
         by_itself: bool,
     },
+    /// The model says something, and calls nothing. No hook tells of it.
+    Said,
     /// The turn ends that a hook had turned back before.
     StopBlocked,
     /// An operator lets every open circuit try again.
@@ -99,7 +101,7 @@ impl Happening {
                 ("PreCompact", json!({"trigger": if *by_itself { "auto" } else { "manual" }}))
             }
             What::StopBlocked => ("Stop", json!({"stop_hook_active": true})),
-            What::Acknowledged => return None,
+            What::Acknowledged | What::Said => return None,
         };
         hook(session, event, self.agent.as_deref(), self.at, fields)
     }
@@ -116,7 +118,8 @@ pub struct Made {
     pub input: Box<RawValue>,
 }
 
-/// What the circuits of a session made of it. Calls are counted from 1, compactions and blocked stops among them.
+/// What the circuits of a session made of it. Calls are counted from 1, compactions, blocked stops and, of scenarios,
+/// texts among them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Calls.
@@ -180,7 +183,7 @@ impl Replay {
         }
         match what {
             What::Prompt { human } => self.seen.prompts += u64::from(*human),
-            What::Begins(_) | What::Compacts { .. } | What::StopBlocked => self.seen.calls += 1,
+            What::Begins(_) | What::Compacts { .. } | What::StopBlocked | What::Said => self.seen.calls += 1,
             What::Acknowledged => self.acknowledge(*at),
             What::Ends { .. } | What::Message(_) => {}
         }

@@ -50,10 +50,9 @@ pub struct Call {
     tool: String,
     #[serde(default)]
     input: Option<Box<RawValue>>,
-    #[serde(default = "yes")]
-    ok: bool,
-    #[serde(default)]
-    output: String,
+    /// Neither this nor an output: nothing came of it.
+    ok: Option<bool>,
+    output: Option<String>,
     /// Seconds since the beginning.
     #[serde(default)]
     t: f64,
@@ -67,10 +66,6 @@ pub struct Call {
     user_prompt_before: bool,
     #[serde(default)]
     half_open_before: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// When a scenario begins: any time will do.
@@ -152,11 +147,14 @@ impl Scenario {
                     tell(agent, what);
                     continue;
                 }
-                Told::Nothing => continue,
             };
             tell(agent, What::Begins(made.clone()));
+            if call.ok.is_none() && call.output.is_none() && !call.denied {
+                continue;
+            }
             if !call.denied {
-                tell(agent, What::Ends { made: made.clone(), ok: call.ok, response: response.clone() });
+                let ok = call.ok.unwrap_or(true);
+                tell(agent, What::Ends { made: made.clone(), ok, response: response.clone() });
             }
             let calls = open.entry(agent).or_default();
             calls.push((made, response));
@@ -172,7 +170,6 @@ impl Scenario {
 
 enum Told {
     Event(What),
-    Nothing,
     Call { made: Made, response: Box<RawValue> },
 }
 
@@ -184,16 +181,14 @@ impl Call {
                 Told::Event(What::Compacts { by_itself: !input.contains("\"manual\"") })
             }
             "_stop_blocked" => Told::Event(What::StopBlocked),
-            other if other.starts_with('_') => Told::Nothing,
+            other if other.starts_with('_') => Told::Event(What::Said),
             tool => {
-                let response = text(&self.output);
+                let output = self.output.as_deref().unwrap_or_default();
+                let response = text(output);
                 // The client has its own words for a refusal, whoever's it was.
                 let says_so = bursar_engine::print::is_refusal(Some(response.get()));
-                let response = if self.denied && !says_so {
-                    text(&format!("{DENIED} {}", self.output))
-                } else {
-                    response
-                };
+                let response =
+                    if self.denied && !says_so { text(&format!("{DENIED} {output}")) } else { response };
                 let id = self.id.clone().unwrap_or_else(|| format!("call-{n}"));
                 let input = self.input.clone().unwrap_or_else(|| RawValue::NULL.to_owned());
                 let made = Made { id, tool: tool.to_owned(), input };

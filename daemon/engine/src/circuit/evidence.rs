@@ -25,9 +25,20 @@ impl Circuit {
         let goes_on = |t: &Trip| t.goes_on(call, outcome, is_new, is_reread);
         if self.goes_on(goes_on) {
             self.open_again(call, policy, now);
+            self.opened_by(outcome);
             return true;
         }
-        self.judge_findings(&found, call, policy, now)
+        let opens = self.judge_findings(&found, call, policy, now);
+        if opens {
+            self.opened_by(outcome);
+        }
+        opens
+    }
+
+    fn opened_by(&mut self, outcome: &Outcome) {
+        if let Some(trip) = &mut self.trip {
+            trip.outcome = Some(outcome.print);
+        }
     }
 
     /// A call begins. Where no hook tells of messages, one is over when the next call comes so long after its last one

@@ -33,7 +33,7 @@ impl Empties {
             let works = match ended.call.kind {
                 Kind::Read(_) | Kind::Search | Kind::Edit(_) => true,
                 Kind::Shell | Kind::Subagent | Kind::Other => ended.is_new && !is_empty,
-                Kind::Todo { .. } | Kind::Wait => false,
+                Kind::Todo { .. } | Kind::Wait | Kind::Poll => false,
             };
             if works {
                 self.run = 0;

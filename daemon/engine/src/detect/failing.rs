@@ -26,7 +26,7 @@ impl Failing {
             let changes = match ended.call.kind {
                 Kind::Edit(_) => true,
                 Kind::Shell | Kind::Subagent | Kind::Other => ended.is_new,
-                Kind::Read(_) | Kind::Search | Kind::Todo { .. } | Kind::Wait => false,
+                Kind::Read(_) | Kind::Search | Kind::Todo { .. } | Kind::Wait | Kind::Poll => false,
             };
             if changes {
                 self.0.clear();

@@ -45,6 +45,8 @@ pub struct Step {
 pub struct Trail {
     /// The last calls that were no waiting, oldest first.
     pub(crate) steps: VecDeque<Step>,
+    /// The last good edit that was not made lately.
+    edit: Option<Print>,
     /// How many of them differ.
     pub(crate) distinct: u32,
     /// The message whose calls are ending.
@@ -120,9 +122,11 @@ impl Window {
             return found;
         }
         let waits = match outcome.gist {
-            Gist::Waiting => !matches!(call.kind, Kind::Todo { .. } | Kind::Edit(_)),
+            // What a file says is no state of anything.
+            Gist::Waiting => !matches!(call.kind, Kind::Todo { .. } | Kind::Edit(_) | Kind::Read(Some(_))),
             Gist::Ended => false,
-            _ => outcome.ok && call.kind == Kind::Wait,
+            // A poll that fails is told that it is not there yet.
+            _ => call.kind == Kind::Poll || (outcome.ok && call.kind == Kind::Wait),
         };
         let before = trail.steps.iter().rev().find(|step| step.call == call.print);
         let ended = Ended {
@@ -150,7 +154,8 @@ impl Window {
                 trail.push(&ended);
             }
         }
-        if !waits || outcome.ok {
+        let is_up_yet = call.kind == Kind::Poll && outcome.gist != Gist::Waiting;
+        if !waits || outcome.ok || is_up_yet {
             found.note(trail.failing.note(&ended, policy));
             found.note(trail.errors.note(&ended, policy));
         }
@@ -181,8 +186,15 @@ impl Trail {
     fn push(&mut self, ended: &Ended<'_>) {
         let mut step = ended.step();
         // A board or a status that goes back and forth is something new each time it is another than before.
-        if ended.changed && matches!(ended.call.kind, Kind::Todo { .. } | Kind::Wait) {
+        if ended.changed && matches!(ended.call.kind, Kind::Todo { .. } | Kind::Wait | Kind::Poll) {
             step.pair = step.pair.with(Print::of_number(ended.at.0));
+        }
+        // What is run again, and runs well, after an edit that is new tells that the edit is good.
+        if ended.is_good_edit() && ended.is_new {
+            self.edit = Some(ended.pair);
+        }
+        if let Some(edit) = self.edit.filter(|_| ended.outcome.ok && ended.call.kind == Kind::Shell) {
+            step.pair = step.pair.with(edit);
         }
         let known = |steps: &VecDeque<Step>| steps.iter().any(|s| s.pair == step.pair);
         self.distinct += u32::from(!known(&self.steps));

@@ -27,6 +27,19 @@ const PID_LABELS: [&str; 4] = ["pid", "ppid", "tid", "pgid"];
 /// Words before a span by the clock without seconds' fraction: `ETA 0:45`.
 const SPAN_LABELS: [&str; 3] = ["elapsed", "eta", "took"];
 
+/// Words before seconds or milliseconds since 1970.
+const EPOCH_LABELS: [&str; 9] = [
+    "ts",
+    "timestamp",
+    "epoch",
+    "unixtime",
+    "servertime",
+    "updatedat",
+    "createdat",
+    "startedat",
+    "checkedat",
+];
+
 /// Where temporary files lie.
 const TEMPORARY: [&str; 5] =
     ["/tmp/", "/var/tmp/", "/private/tmp/", "/var/folders/", "/private/var/folders/"];
@@ -36,14 +49,20 @@ pub(super) enum Label {
     Id,
     Pid,
     Span,
+    Epoch,
 }
 
 /// A word that says what the number or id behind it is, with what stands between them.
 pub(super) fn label(scan: &mut Scan<'_>) -> Option<Label> {
-    let word = scan.run(3, 16, |b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'-'))?;
+    let word = scan.run(2, 16, |b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'-'))?;
     let word: String =
         word.chars().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_lowercase()).collect();
-    let kinds = [(&ID_LABELS[..], Label::Id), (&PID_LABELS, Label::Pid), (&SPAN_LABELS, Label::Span)];
+    let kinds = [
+        (&ID_LABELS[..], Label::Id),
+        (&PID_LABELS, Label::Pid),
+        (&SPAN_LABELS, Label::Span),
+        (&EPOCH_LABELS, Label::Epoch),
+    ];
     let (_, kind) = kinds.into_iter().find(|(words, _)| words.contains(&word.as_str()))?;
     scan.run(1, 4, |b| matches!(b, b' ' | b':' | b'=' | b'#' | b'"' | b'\'' | b'('))?;
     Some(kind)
@@ -52,6 +71,12 @@ pub(super) fn label(scan: &mut Scan<'_>) -> Option<Label> {
 /// A process number, where a label says so.
 pub(super) fn pid(scan: &mut Scan<'_>) -> Option<()> {
     scan.digits(1, 10)?;
+    scan.end()
+}
+
+/// Seconds, or parts of them, since 1970, where a label says so: from 2001 on.
+pub(super) fn epoch(scan: &mut Scan<'_>) -> Option<()> {
+    scan.digits(10, 19)?;
     scan.end()
 }
 

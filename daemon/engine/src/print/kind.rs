@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Print;
+use super::{Print, polls};
 use crate::canon::{Canon, Strings, head};
 
 /// What a call is for.
@@ -26,6 +26,8 @@ pub enum Kind {
     Shell,
     /// It waits, or asks how something in the background stands.
     Wait,
+    /// It is a command that asks how something outside stands.
+    Poll,
     /// Any other.
     #[default]
     Other,
@@ -169,7 +171,11 @@ pub(super) fn of(tool: &str, input: &Value) -> Kind {
     } else if is(SUBAGENTS) {
         Kind::Subagent
     } else if is(SHELLS) {
-        if waits(fields) { Kind::Wait } else { Kind::Shell }
+        match text(fields, &["command", "cmd"]) {
+            Some(command) if waits(command) => Kind::Wait,
+            Some(command) if polls::is_poll(command) => Kind::Poll,
+            _ => Kind::Shell,
+        }
     } else if is(EDITS) {
         let views = text(fields, &["command"]) == Some("view");
         if views { Kind::Read(part(fields)) } else { Kind::Edit(file(fields)) }
@@ -205,8 +211,7 @@ fn does_wait(fields: &Map<String, Value>) -> bool {
 }
 
 /// Whether a command only waits first: `sleep 30`, or none at all for what runs already.
-fn waits(fields: &Map<String, Value>) -> bool {
-    let Some(command) = text(fields, &["command", "cmd"]) else { return false };
+fn waits(command: &str) -> bool {
     let command = command.trim_start();
     let rest = command.strip_prefix("sleep").map(str::trim_start);
     command.is_empty() || rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))

@@ -116,3 +116,12 @@ fn a_reset_forgets_the_loop() {
     same(&mut agent, 4);
     assert_eq!(agent.life.state(), Open);
 }
+
+#[test]
+fn the_same_answer_by_another_way_closes_nothing() {
+    let (mut agent, _) = acknowledged(0, same);
+    agent.runs("ls .", true, "same");
+    assert_eq!(agent.life.state(), HalfOpen);
+    agent.runs("ls src", true, "other");
+    assert_eq!(agent.life.state(), Closed);
+}

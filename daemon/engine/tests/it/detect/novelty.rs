@@ -56,3 +56,25 @@ fn waiting_is_no_want_of_novelty() {
     };
     assert_eq!(agent.over_and_over(12, waiting), None);
 }
+
+#[test]
+fn what_runs_well_after_each_new_edit_is_something_new() {
+    let edit = |agent: &mut Agent, n: usize| {
+        let input = format!("{{\"file_path\":\"a.go\",\"old_string\":\"{n}\",\"new_string\":\"x\"}}");
+        agent.makes("Edit", &input, true, "updated");
+    };
+    let mut agent = Agent::new();
+    let small_steps = |agent: &mut Agent, n: usize| {
+        edit(agent, n);
+        agent.runs("go vet ./...", true, "");
+        agent.runs("go test ./...", true, "ok");
+    };
+    assert_eq!(agent.over_and_over(40, small_steps), None);
+    // The same few edits back and forth are not new.
+    let mut agent = Agent::new();
+    let back_and_forth = |agent: &mut Agent, n: usize| {
+        edit(agent, n % 7);
+        agent.runs("go test ./...", true, "ok");
+    };
+    assert!(matches!(agent.over_and_over(40, back_and_forth), Some((_, LowNovelty))));
+}
