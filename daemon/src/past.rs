@@ -1,20 +1,21 @@
 //! What an agent did before the daemon came, or while it was away: read from the end of its transcript at its first hook
 //! here, so that a loop that is under way is known from its beginning.
 
-use std::collections::HashSet;
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bursar_engine::circuit::CircuitId;
 use bursar_engine::command::{Command, Hook, MAX_PAST};
 use bursar_engine::ids::{AgentKey, SessionId};
 use bursar_engine::table::HookEvent;
 use bursar_engine::time::Timestamp;
-use tokio::sync::Mutex;
+use tokio::sync::OnceCell;
 
 use crate::host::Host;
 use crate::replay::Happening;
 use crate::replay::transcript::Reader;
+use crate::transcript::{ReadError, last_lines};
 
 /// So much of a transcript's end is read, in bytes: some dozens of calls with what they answered, in some milliseconds.
 const TAIL_BYTES: u64 = 2 * 1024 * 1024;
@@ -22,33 +23,40 @@ const TAIL_BYTES: u64 = 2 * 1024 * 1024;
 /// Of so many agents is remembered that they are known; then it begins anew.
 const MAX_KNOWN: usize = 20_000;
 
-/// The agents whose past is known.
+type Known = HashMap<(SessionId, AgentKey), Arc<OnceCell<()>>>;
+
+/// The agents whose past is known, or is being read.
 #[derive(Debug, Default)]
-pub struct Past(Mutex<HashSet<(SessionId, AgentKey)>>);
+pub struct Past(Mutex<Known>);
 
 impl Past {
     /// Makes an agent's past known before its first hook is decided. `file` is where its transcript is, if it has one.
-    pub async fn know(&self, host: &Host, hook: &Hook, file: impl FnOnce() -> Option<std::path::PathBuf>) {
+    pub async fn know(&self, host: &Host, hook: &Hook, file: impl FnOnce() -> Option<PathBuf>) {
         if !is_of_a_call(hook.event) || hook.seed_shape {
             return;
         }
-        // Other hooks of the agent wait: they are to be counted after its past.
-        let mut known = self.0.lock().await;
+        // Other hooks of the agent wait: they are to be counted after its past. Those of other agents do not.
+        self.of(hook).get_or_init(|| read_once(host, hook, file)).await;
+    }
+
+    fn of(&self, hook: &Hook) -> Arc<OnceCell<()>> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MAX_KNOWN {
             known.clear();
         }
-        if !known.insert((hook.session.clone(), hook.agent.clone())) {
-            return;
-        }
-        let Some(file) = file() else { return };
-        let after = host.look(|state| {
-            let circuit = state.circuits.get(&CircuitId::of(&hook.session, &hook.agent));
-            circuit.map_or(Timestamp::default(), |circuit| circuit.last_updated)
-        });
-        let hooks = tokio::task::block_in_place(|| read(&file, hook, after)).unwrap_or_default();
-        if !hooks.is_empty() {
-            host.tell(&Command::Past(hooks)).await;
-        }
+        Arc::clone(known.entry((hook.session.clone(), hook.agent.clone())).or_default())
+    }
+}
+
+async fn read_once(host: &Host, hook: &Hook, file: impl FnOnce() -> Option<PathBuf>) {
+    let Some(file) = file() else { return };
+    let after = host.look(|state| {
+        let circuit = state.circuits.get(&CircuitId::of(&hook.session, &hook.agent));
+        circuit.map_or(Timestamp::default(), |circuit| circuit.last_updated)
+    });
+    let hooks = tokio::task::block_in_place(|| read(&file, hook, after)).unwrap_or_default();
+    if !hooks.is_empty() {
+        host.tell(&Command::Past(hooks)).await;
     }
 }
 
@@ -63,25 +71,12 @@ fn is_of_a_call(event: HookEvent) -> bool {
 }
 
 /// What stands at the end of a transcript and is dated later than `after`, but for the calls that this hook tells of.
-fn read(file: &Path, hook: &Hook, after: Timestamp) -> std::io::Result<Vec<Hook>> {
-    let mut opened = std::fs::File::open(file)?;
-    let length = opened.metadata()?.len();
-    let from = length.saturating_sub(TAIL_BYTES);
-    opened.seek(SeekFrom::Start(from))?;
-    let mut lines = BufReader::new(opened.take(TAIL_BYTES));
-    let mut line = Vec::new();
-    if from > 0 {
-        // Its beginning stands before.
-        lines.read_until(b'\n', &mut line)?;
-    }
+fn read(file: &Path, hook: &Hook, after: Timestamp) -> Result<Vec<Hook>, ReadError> {
+    let bytes = last_lines(file, &hook.session, &hook.agent, TAIL_BYTES)?;
     let agent = hook.agent.sub();
     let (mut reader, mut happened) = (Reader::default(), Vec::new());
-    loop {
-        line.clear();
-        if lines.read_until(b'\n', &mut line)? == 0 {
-            break;
-        }
-        reader.line(&String::from_utf8_lossy(&line), agent, &mut |happening| happened.push(happening));
+    for line in bytes.split(|b| *b == b'\n') {
+        reader.line(&String::from_utf8_lossy(line), agent, &mut |happening| happened.push(happening));
     }
     // A call that begins while none is under way is of the next message. Else the last one is not over: its own hook says
     // when it is.
@@ -134,7 +129,7 @@ mod tests {
         std::fs::write(&file, lines.map(|line| line.to_string() + "\n").concat())?;
         let happening = Happening { at: Timestamp(1), agent: None, what: What::Begins(made("c3")) };
         let now = happening.hook("s").ok_or("a hook")?;
-        let events = |after| -> std::io::Result<Vec<_>> {
+        let events = |after| -> Result<Vec<_>, super::ReadError> {
             Ok(read(&file, &now, after)?.into_iter().map(|hook| hook.event).collect())
         };
         assert_eq!(

@@ -13,7 +13,7 @@ use bursar_engine::ids::{AgentKey, SessionId};
 pub use file::ReadError;
 pub use parse::{Line, parse};
 pub(crate) use parse::{model_name, timestamp};
-pub use read::{Read, read_new, recent_tool_use_ids};
+pub use read::{Read, last_lines, read_new, recent_tool_use_ids};
 
 /// Whether a session's transcript is there and may be read.
 pub fn is_readable(path: &Path, session: &SessionId) -> bool {

@@ -142,6 +142,28 @@ pub fn recent_tool_use_ids(
     Ok(calls.flatten().collect())
 }
 
+/// The whole lines among the last bytes of a file, at most so many bytes.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn last_lines(
+    path: &Path,
+    session: &SessionId,
+    agent: &AgentKey,
+    bytes: u64,
+) -> Result<Vec<u8>, ReadError> {
+    let mut opened = open(path, session, agent)?;
+    let (from, to) = (opened.length.saturating_sub(bytes), opened.length);
+    let mut read =
+        span(&mut opened, from, to).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
+    if from > 0 {
+        // The first one began before.
+        let whole = memchr::memchr(b'\n', &read).map_or(read.len(), |end| end + 1);
+        read.drain(..whole);
+    }
+    Ok(read)
+}
+
 struct Step<'a> {
     session: &'a SessionId,
     agent: &'a AgentKey,

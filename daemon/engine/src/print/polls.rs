@@ -97,6 +97,9 @@ pub(super) fn is_poll(command: &str) -> bool {
         let asks = rest.iter().any(|word| HEALTH.iter().any(|health| word.contains(health)));
         return asks && !sends;
     }
+    if ["until", "while", "for"].contains(&program) {
+        return command.contains("sleep ");
+    }
     if program == "aws" {
         let describes = |word: &&str| {
             ["wait", "ls"].contains(word)
@@ -133,6 +136,7 @@ mod tests {
             "curl -sf http://localhost:8080/health",
             "curl -s -o /dev/null -w '%{http_code}' http://localhost:3000/",
             "LANG=C squeue -u me",
+            "until curl -sf localhost:3000; do sleep 2; done",
             "aws cloudformation describe-stacks --stack-name s",
             "gcloud builds describe 42 --format='value(status)'",
         ] {
