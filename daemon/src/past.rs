@@ -84,7 +84,12 @@ fn read(file: &Path, hook: &Hook, after: Timestamp) -> Result<Vec<Hook>, ReadErr
         reader.end(&mut |happening| happened.push(happening));
     }
     let is_news = |happening: &&Happening| happening.at > after && happening.agent.as_deref() == agent;
-    let hooks = happened.iter().filter(is_news).filter_map(|h| h.hook(hook.session.as_str()));
+    // Agents can write to their transcripts: nothing in them happens later than now.
+    let told = |happening: &Happening| {
+        let past = happening.hook(hook.session.as_str())?;
+        Some(Hook { wall: past.wall.min(hook.wall), ..past })
+    };
+    let hooks = happened.iter().filter(is_news).filter_map(told);
     let mut hooks: Vec<Hook> = hooks.filter_map(|past| without_calls_of(past, hook)).collect();
     hooks.drain(..hooks.len().saturating_sub(MAX_PAST));
     Ok(hooks)
@@ -127,8 +132,14 @@ mod tests {
         };
         let lines = [call("c1", 1), result("c1", 2), call("c2", 3), result("c2", 4), call("c3", 5)];
         std::fs::write(&file, lines.map(|line| line.to_string() + "\n").concat())?;
-        let happening = Happening { at: Timestamp(1), agent: None, what: What::Begins(made("c3")) };
+        let now_at: jiff::Timestamp = "2026-11-26T10:00:04Z".parse()?;
+        let now_at = Timestamp(u64::try_from(now_at.as_millisecond())?);
+        let happening = Happening { at: now_at, agent: None, what: What::Begins(made("c3")) };
         let now = happening.hook("s").ok_or("a hook")?;
+        // As if written by a clock that is ahead.
+        let early = Happening { at: Timestamp(1), ..happening.clone() };
+        let early = early.hook("s").ok_or("a hook")?;
+        assert!(read(&file, &early, Timestamp(0))?.iter().all(|past| past.wall == Timestamp(1)));
         let events = |after| -> Result<Vec<_>, super::ReadError> {
             Ok(read(&file, &now, after)?.into_iter().map(|hook| hook.event).collect())
         };

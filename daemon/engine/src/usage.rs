@@ -52,7 +52,7 @@ impl Usage {
     }
 
     /// What this total has beyond another one, kind by kind, never below zero. What was written to the cache is compared
-    /// as a whole: clients before 2.1.326 do not divide it in their own totals, and do in their lines.
+    /// as a whole: some clients (2.1.310; no longer 2.1.326) do not divide it in their own totals, and do in their lines.
     #[must_use]
     pub fn beyond(self, other: Self) -> Self {
         let kinds = self.minus(other);

@@ -19,8 +19,8 @@ const MINIMUM: Version = (2, 1, 139);
 /// The first version that passes over events it does not know; earlier ones drop the whole settings file.
 const TOLERANT: Version = (2, 1, 101);
 
-/// The first version whose sessions came out exact in our tests without telemetry: earlier ones write the answers of
-/// subagents, and before 2.1.280 their own totals, in part or not at all.
+/// The oldest version tested whose sessions came out exact without telemetry: up to 2.1.299 the answers of subagents stand
+/// in part, and before 2.1.280 the clients' own totals are not to be relied on.
 const EXACT: Version = (2, 1, 310);
 
 /// The events that every client with hooks knows.
