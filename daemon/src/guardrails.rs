@@ -61,7 +61,7 @@ fn view(state: &State, session: &SessionId) -> Vec<(&'static str, Value)> {
         json!({ "budget_id": b.budget_id, "tokens_used": b.tokens_used, "max_tokens": b.max_tokens,
             "status": b.status, "utilization": b.utilization })
     });
-    let circuit = state.circuits.get(&CircuitId::Session(session.clone())).map(|c| {
+    let circuit = state.circuit(&CircuitId::Session(session.clone())).map(|c| {
         let c = CircuitState::of(c, &state.policy.circuits);
         json!({ "circuit_id": c.circuit_id, "state": c.state, "iteration_count": c.iteration_count,
             "max_iterations": c.max_iterations })

@@ -213,7 +213,7 @@ impl Host {
                     }
                 }
                 Event::Circuit(circuit) => {
-                    let was_open = state.circuits.get(&circuit.id).is_some_and(Circuit::is_open);
+                    let was_open = state.circuit(&circuit.id).is_some_and(Circuit::is_open);
                     if was_open != circuit.is_open() {
                         decided.marks.push(circuit.session.clone());
                     }

@@ -51,7 +51,7 @@ impl Past {
 async fn read_once(host: &Host, hook: &Hook, file: impl FnOnce() -> Option<PathBuf>) {
     let Some(file) = file() else { return };
     let after = host.look(|state| {
-        let circuit = state.circuits.get(&CircuitId::of(&hook.session, &hook.agent));
+        let circuit = state.circuit(&CircuitId::of(&hook.session, &hook.agent));
         circuit.map_or(Timestamp::default(), |circuit| circuit.last_updated)
     });
     let hooks = tokio::task::block_in_place(|| read(&file, hook, after)).unwrap_or_default();

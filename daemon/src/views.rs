@@ -1,6 +1,7 @@
 //! The views, made from the state.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bursar_engine::State;
 use bursar_engine::alert::{Alert, AlertType};
@@ -76,7 +77,7 @@ pub fn circuit(state: &State, circuit: &Circuit) -> CircuitState {
 
 /// Circuits, open ones first, then half-open ones, then by the last change.
 pub fn circuits(state: &State) -> Vec<CircuitState> {
-    let mut all: Vec<&Circuit> = state.circuits.values().collect();
+    let mut all: Vec<&Circuit> = state.circuits.values().map(Arc::as_ref).collect();
     let rank = |c: &Circuit| match c.state {
         BreakerState::Open => 0,
         BreakerState::HalfOpen => 1,
@@ -233,7 +234,7 @@ fn hold(state: &State, hold: &Hold, short: &BTreeSet<BudgetId>, now: Timestamp) 
         budget_id: hold.blocker.budget().map(ToString::to_string),
         budget: hold.blocker.budget().and_then(|id| state.budgets.get(id)).map(|b| budget(state, b, short)),
         circuit_id: hold.blocker.circuit().map(ToString::to_string),
-        circuit: hold.blocker.circuit().and_then(|id| state.circuits.get(id)).map(|c| circuit(state, c)),
+        circuit: hold.blocker.circuit().and_then(|id| state.circuit(id)).map(|c| circuit(state, c)),
         event: hold.event.name().to_owned(),
         tool: hold.tool.clone(),
         started_at: hold.started.to_string(),

@@ -282,12 +282,9 @@ impl Circuit {
         let generation = match call.id {
             // Without an id it is counted and judged at once.
             None => Some(self.generation),
-            Some(id) => match self.window.seen(id) {
-                Some(pending) if !pending.done => {
-                    pending.done = true;
-                    pending.generation
-                }
-                _ => return,
+            Some(id) => match self.window.ends(id) {
+                Some(pending) => pending.generation,
+                None => return,
             },
         };
         let by_evidence = policy.profile == Profile::Evidence;
@@ -318,9 +315,7 @@ impl Circuit {
 
     /// What came of a call that counts nowhere.
     pub(crate) fn let_end(&mut self, call: &Call) {
-        if let Some(pending) = call.id.and_then(|id| self.window.seen(id)) {
-            pending.done = true;
-        }
+        call.id.and_then(|id| self.window.ends(id));
     }
 
     /// The calls of a batch have ended; they will not be told of again.

@@ -2,6 +2,7 @@
 //! state; applying one twice is applying it once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -87,7 +88,7 @@ pub enum Event {
     /// The runs of a session are now so.
     Runs(Box<Runs>),
     /// A circuit is now so.
-    Circuit(Box<Circuit>),
+    Circuit(Arc<Circuit>),
     /// The installation is now protected so.
     Protection(Protection),
     /// These settings are in force now.

@@ -1,5 +1,7 @@
 //! Applying facts. Total, without a rule in it.
 
+use std::sync::Arc;
+
 use crate::alert::{Alert, AlertType, MAX_ALERTS};
 use crate::circuit::CircuitId;
 use crate::event::Event;
@@ -16,7 +18,7 @@ impl State {
                 self.agents.insert((agent.session.clone(), agent.key.clone()), agent.clone());
             }
             Event::Budget(budget) => drop(self.budgets.insert(budget.id.clone(), budget.clone())),
-            Event::Circuit(circuit) => drop(self.circuits.insert(circuit.id.clone(), (**circuit).clone())),
+            Event::Circuit(circuit) => drop(self.circuits.insert(circuit.id.clone(), Arc::clone(circuit))),
             Event::Row(row) => self.recent.put(row.clone()),
             Event::Joined { from, to } => self.recent.rename(from, to),
             Event::Awaited(awaited) => {

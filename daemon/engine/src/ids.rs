@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,10 +43,10 @@ pub fn to_name(text: &str) -> String {
     if name.is_empty() { "unnamed".to_owned() } else { name }
 }
 
-/// One Claude Code conversation.
+/// One Claude Code conversation. A copy shares the text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct SessionId(String);
+pub struct SessionId(Arc<str>);
 
 impl SessionId {
     /// Checks a session's id.
@@ -54,7 +55,7 @@ impl SessionId {
     /// [`IdError::Name`].
     pub fn new(id: impl Into<String>) -> Result<Self, IdError> {
         let id = id.into();
-        if is_name(&id) { Ok(Self(id)) } else { Err(IdError::Name(id)) }
+        if is_name(&id) { Ok(Self(id.into())) } else { Err(IdError::Name(id)) }
     }
 
     /// The id as text.
@@ -72,7 +73,7 @@ impl TryFrom<String> for SessionId {
 
 impl From<SessionId> for String {
     fn from(id: SessionId) -> Self {
-        id.0
+        id.as_str().to_owned()
     }
 }
 
@@ -202,7 +203,7 @@ impl FromStr for BudgetId {
         }
         let owned = name.to_owned();
         Ok(match kind {
-            "session" => Self::Session(SessionId(owned)),
+            "session" => Self::Session(SessionId(owned.into())),
             "agent" => Self::Agent(owned),
             "task" => Self::Task(owned),
             "project" => Self::Project(owned),

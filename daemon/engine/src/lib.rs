@@ -17,6 +17,7 @@ pub mod event;
 mod evolve;
 pub mod hold;
 pub mod ids;
+pub mod last;
 mod level;
 mod mask;
 pub mod policy;

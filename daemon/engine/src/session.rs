@@ -50,6 +50,13 @@ pub struct Session {
     pub payload_rows: u64,
 }
 
+impl Session {
+    /// Whose session budget it draws on: mostly its own (4.11).
+    pub fn purse(&self) -> &SessionId {
+        self.draws_on.as_ref().unwrap_or(&self.id)
+    }
+}
+
 /// `last_seen` moves in steps of this many milliseconds, so that not every hook is a write.
 pub const SEEN_STEP_MS: u64 = 5_000;
 

@@ -104,7 +104,7 @@ impl State {
 
     /// The tightest of these that exist and are shut, as far as the configuration lets them stop anybody.
     pub fn tightest_of(&self, budgets: &[BudgetId], circuit: &CircuitId) -> Option<Shut<'_>> {
-        self.tightest(budgets, self.circuits.get(circuit))
+        self.tightest(budgets, self.circuit(circuit))
     }
 
     /// As [`Self::tightest_of`], with the circuit as it is now.

@@ -1,6 +1,7 @@
 //! All that the rules remember.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::acts::Acts;
 use crate::alert::Alert;
@@ -41,7 +42,7 @@ pub struct State {
     /// Transcript files.
     pub files: BTreeMap<String, FileProgress>,
     /// Circuits of agents that called something.
-    pub circuits: BTreeMap<CircuitId, Circuit>,
+    pub circuits: BTreeMap<CircuitId, Arc<Circuit>>,
     /// Holds that wait, and those that ended lately.
     pub holds: BTreeMap<HoldId, Hold>,
     /// Alerts, the newest [`crate::alert::MAX_ALERTS`].
@@ -95,8 +96,9 @@ impl State {
         if let AgentKey::Sub(id) = agent {
             ids.push(BudgetId::Agent(id.clone()));
         }
-        ids.push(BudgetId::Session(self.purse(session).clone()));
-        let given = self.sessions.get(session).map(|s| &s.tasks);
+        let known = self.sessions.get(session);
+        ids.push(BudgetId::Session(known.map_or(session, Session::purse).clone()));
+        let given = known.map(|s| &s.tasks);
         let named = task.filter(|t| given.is_none_or(|given| !given.contains(*t)));
         let tasks = given.into_iter().flatten().map(String::as_str).chain(named);
         ids.extend(tasks.map(|t| BudgetId::Task(t.to_owned())));
@@ -105,7 +107,12 @@ impl State {
 
     /// Whose session budget a session draws on: mostly its own (4.11).
     pub fn purse<'a>(&'a self, session: &'a SessionId) -> &'a SessionId {
-        self.sessions.get(session).and_then(|s| s.draws_on.as_ref()).unwrap_or(session)
+        self.sessions.get(session).map_or(session, Session::purse)
+    }
+
+    /// An agent's circuit, once it has called something.
+    pub fn circuit(&self, id: &CircuitId) -> Option<&Circuit> {
+        self.circuits.get(id).map(Arc::as_ref)
     }
 
     /// Holds that still wait.
@@ -123,7 +130,7 @@ impl State {
             _ => self.above(session, &AgentKey::Main).iter().any(is_shut),
         };
         let alone = |key: &AgentKey| {
-            let circuit = self.circuits.get(&CircuitId::of(session, key));
+            let circuit = self.circuit(&CircuitId::of(session, key));
             key.sub().is_some_and(|id| is_shut(&BudgetId::Agent(id.to_owned())))
                 || (self.policy.circuits.trips() && circuit.is_some_and(Circuit::is_open))
         };

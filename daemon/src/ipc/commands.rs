@@ -204,7 +204,7 @@ async fn answer(service: &Arc<Service>, query: &Query) -> Response {
             let found = id
                 .parse::<CircuitId>()
                 .ok()
-                .and_then(|id| host.look(|state| state.circuits.get(&id).map(|c| views::circuit(state, c))));
+                .and_then(|id| host.look(|state| state.circuit(&id).map(|c| views::circuit(state, c))));
             match found {
                 Some(circuit) => (200, text(&circuit)),
                 None => not_found(&format!("circuit {id}")),

@@ -12,7 +12,6 @@ pub mod transcript;
 
 use std::collections::BTreeSet;
 
-use bursar_engine::circuit::Circuit;
 use bursar_engine::command::{Act, Command, Hook, Operator};
 use bursar_engine::decide::Reply;
 use bursar_engine::detect::Detector;
@@ -234,16 +233,15 @@ impl Replay {
             });
             seen.warned.extend(heard);
         }
-        for circuit in half_open.iter().filter_map(|id| self.state.circuits.get(id)) {
+        for circuit in half_open.iter().filter_map(|id| self.state.circuit(id)) {
             match circuit.state {
                 BreakerState::Open => seen.reopened_at = seen.reopened_at.or(Some(call)),
                 BreakerState::Closed => seen.closed_at = seen.closed_at.or(Some(call)),
                 BreakerState::HalfOpen => {}
             }
         }
-        let open = |c: &&Circuit| c.is_open();
         if seen.tripped_at.is_none()
-            && let Some(circuit) = self.state.circuits.values().find(open)
+            && let Some(circuit) = self.state.circuits.values().find(|circuit| circuit.is_open())
         {
             seen.tripped_at = Some(call);
             seen.detector = circuit.trip.as_ref().map(|trip| trip.detector);

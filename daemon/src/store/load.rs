@@ -1,5 +1,7 @@
 //! Loading the state from its tables.
 
+use std::sync::Arc;
+
 use bursar_engine::acts::MAX_ACTS;
 use bursar_engine::alert::{Alert, MAX_ALERTS};
 use bursar_engine::budget::Budget;
@@ -38,7 +40,7 @@ impl Store {
             state.budgets.insert(b.id.clone(), b);
         }
         for c in self.bodies::<Circuit>("circuits", "SELECT body FROM circuits")? {
-            state.circuits.insert(c.id.clone(), c);
+            state.circuits.insert(c.id.clone(), Arc::new(c));
         }
         for r in self.bodies::<Runs>("runs", "SELECT body FROM runs")? {
             state.runs.insert(r.session.clone(), r);

@@ -24,7 +24,7 @@ pub fn line(state: &State, session: &SessionId, said: &StatusLine, heard: &Heard
         _ => tightest(state, session),
     };
     let id = CircuitId::of(session, hold.map_or(&AgentKey::Main, |hold| &hold.agent));
-    let breaker = state.circuits.get(&id).filter(|c| c.state != BreakerState::Closed);
+    let breaker = state.circuit(&id).filter(|c| c.state != BreakerState::Closed);
     let runs = state.runs.get(session);
     // Lines of its files that could not be used are looked for where there is time.
     let is_short =

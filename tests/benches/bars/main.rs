@@ -55,9 +55,16 @@ fn main() {
     if std::env::args().any(|arg| arg == "--list") {
         return;
     }
-    decide::run();
-    detect::run();
-    hook::run();
-    decision::run();
-    first_read::run();
+    // Cargo's own arguments begin with dashes; any other names the part that is wanted.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let parts: [(&str, fn()); 5] = [
+        ("decide", decide::run),
+        ("detect", detect::run),
+        ("hook", hook::run),
+        ("decision", decision::run),
+        ("first-read", first_read::run),
+    ];
+    for (_, run) in parts.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name)) {
+        run();
+    }
 }

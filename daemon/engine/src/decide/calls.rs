@@ -1,7 +1,7 @@
 //! An agent's calls, counted in its circuit.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::State;
 use crate::alert::{Alert, AlertType};
@@ -18,16 +18,16 @@ use crate::time::Timestamp;
 use crate::watch::Alarm;
 
 /// An agent's circuit after a hook's calls.
-pub(super) struct Counted<'a> {
+pub(super) struct Counted {
     /// As it is now; none while the agent has called nothing.
-    pub(super) circuit: Option<Cow<'a, Circuit>>,
+    pub(super) circuit: Option<Arc<Circuit>>,
     /// The call that opened it goes ahead all the same (DETECTION, `strict`).
     pub(super) passes: bool,
     /// What the model is to hear of its calls.
     pub(super) warning: Option<Heard>,
 }
 
-impl Counted<'_> {
+impl Counted {
     /// The circuit, as far as it meets this hook.
     pub(super) fn meets(&self) -> Option<&Circuit> {
         self.circuit.as_deref().filter(|_| !self.passes)
@@ -35,20 +35,15 @@ impl Counted<'_> {
 }
 
 /// Counts the calls that a hook tells of, each once whichever hooks tell of it.
-pub(super) fn count<'a>(
-    state: &'a State,
-    hook: &Hook,
-    now: Timestamp,
-    events: &mut Vec<Event>,
-) -> Counted<'a> {
+pub(super) fn count(state: &State, hook: &Hook, now: Timestamp, events: &mut Vec<Event>) -> Counted {
     let id = CircuitId::of(&hook.session, &hook.agent);
     let known = state.circuits.get(&id);
-    let as_it_is = || Counted { circuit: known.map(Cow::Borrowed), passes: false, warning: None };
+    let as_it_is = || Counted { circuit: known.cloned(), passes: false, warning: None };
     let policy = &state.policy.circuits;
     if !policy.enabled || !matters(hook, policy.profile) || family::is_off(state, hook) {
         return as_it_is();
     }
-    let mut circuit = known.cloned().unwrap_or_else(|| new(state, hook, now));
+    let mut circuit = known.map_or_else(|| new(state, hook, now), |known| Circuit::clone(known));
     let told = tell(&mut circuit, state, hook, now);
     let mut others = BTreeMap::new();
     if policy.profile == Profile::Evidence {
@@ -56,23 +51,25 @@ pub(super) fn count<'a>(
     }
     let hears = hook.event.carries_text() && !circuit.is_open();
     let warning = if hears { circuit.window.trail.warning.take() } else { None };
-    let is_nobody = known.is_none() && circuit == new(state, hook, now);
-    if (known == Some(&circuit) || is_nobody) && others.is_empty() {
+    let is_as_it_was = known.map_or_else(|| circuit == new(state, hook, now), |known| **known == circuit);
+    if is_as_it_was && others.is_empty() {
         return as_it_is();
     }
-    for changed in others.values().chain([&circuit]) {
-        if changed.trips > state.circuits.get(&changed.id).map_or(0, |c| c.trips) {
-            events.push(Event::Alert(tripped(family::next_alert(state, events), changed, now)));
+    let circuit = Arc::new(circuit);
+    for changed in others.into_values().map(Arc::new).chain([Arc::clone(&circuit)]) {
+        let before = state.circuit(&changed.id);
+        if changed.trips > before.map_or(0, |c| c.trips) {
+            events.push(Event::Alert(tripped(family::next_alert(state, events), &changed, now)));
         }
         let spawns = &changed.whole.spawns;
-        if spawns.alarms > state.circuits.get(&changed.id).map_or(0, |c| c.whole.spawns.alarms) {
+        if spawns.alarms > before.map_or(0, |c| c.whole.spawns.alarms) {
             let alarm = Alarm::MoreSubagents { called: spawns.called_lately, started: spawns.started_lately };
             let id = family::next_alert(state, events);
             events.push(Event::Alert(Alert::of_alarm(id, changed.session.clone(), alarm, now)));
         }
-        events.push(Event::Circuit(Box::new(changed.clone())));
+        events.push(Event::Circuit(changed));
     }
-    Counted { circuit: Some(Cow::Owned(circuit)), passes: told.passes, warning }
+    Counted { circuit: Some(circuit), passes: told.passes, warning }
 }
 
 pub(super) fn new(state: &State, hook: &Hook, now: Timestamp) -> Circuit {

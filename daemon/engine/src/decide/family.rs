@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 type Others = BTreeMap<CircuitId, Circuit>;
 
 fn main<'a>(state: &'a State, hook: &Hook) -> Option<&'a Circuit> {
-    state.circuits.get(&CircuitId::Session(hook.session.clone()))
+    state.circuit(&CircuitId::Session(hook.session.clone()))
 }
 
 /// Whether an operator switched the session's circuits off.
@@ -65,7 +65,7 @@ fn main_beside<'a>(
             let shown_as = shown_as_other(state, hook, &AgentKey::Main);
             Circuit::new(hook.session.clone(), AgentKey::Main, shown_as, now)
         };
-        state.circuits.get(&id).cloned().unwrap_or_else(new)
+        state.circuit(&id).cloned().unwrap_or_else(new)
     }))
 }
 
@@ -92,8 +92,7 @@ fn called(circuit: &mut Circuit, state: &State, hook: &Hook, now: Timestamp, oth
     }
     let callers = state.agents_of(&hook.session).map(|agent| CircuitId::of(&hook.session, &agent.key));
     for id in callers.filter(|id| *id != circuit.id) {
-        let other =
-            others.remove(&id).or_else(|| state.circuits.get(&id).filter(|c| c.calls_agents).cloned());
+        let other = others.remove(&id).or_else(|| state.circuit(&id).filter(|c| c.calls_agents).cloned());
         if let Some(mut other) = other {
             other.open_with(trip.as_ref(), now);
             others.insert(id, other);
@@ -104,7 +103,7 @@ fn called(circuit: &mut Circuit, state: &State, hook: &Hook, now: Timestamp, oth
 /// A subagent starts. Whose it is, is not told: of those that wait for one to start, the least deep.
 fn started(circuit: &mut Circuit, state: &State, hook: &Hook, now: Timestamp, others: &mut Others) {
     let callers = state.agents_of(&hook.session).map(|agent| CircuitId::of(&hook.session, &agent.key));
-    let waiting = callers.filter_map(|id| state.circuits.get(&id)).filter(|c| c.unstarted > 0);
+    let waiting = callers.filter_map(|id| state.circuit(&id)).filter(|c| c.unstarted > 0);
     let parent = waiting.filter(|c| c.id != circuit.id).min_by_key(|c| c.depth);
     if let Some(main) = main_beside(others, state, hook, now) {
         // One that goes on after it had ended starts again, and nobody calls for it.

@@ -1,6 +1,7 @@
 //! Holds: when they begin, and every way in which they end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::State;
 use crate::budget::{Budget, Seal};
@@ -126,9 +127,9 @@ pub(super) fn ran_out(state: &State, blocker: &Blocker, now: Timestamp) -> Optio
             Some(Event::Budget(budget))
         }
         Blocker::Circuit(id) => {
-            let mut circuit = state.circuits.get(id).filter(|c| c.seal != Some(Seal::Declined))?.clone();
+            let mut circuit = state.circuit(id).filter(|c| c.seal != Some(Seal::Declined))?.clone();
             circuit.seal(Seal::RanOut, now);
-            Some(Event::Circuit(Box::new(circuit)))
+            Some(Event::Circuit(Arc::new(circuit)))
         }
     }
 }
@@ -197,7 +198,7 @@ fn shut_above<'a>(state: &'a State, hold: &Hold, changed: &Changed<'a>) -> Optio
     let (above, circuit) = above(state, hold);
     let budget = |id| changed.budgets.get(id).copied().or_else(|| state.budgets.get(id));
     let budgets = above.iter().filter(|_| state.policy.enabled).filter_map(budget);
-    let circuit = changed.circuits.get(&circuit).copied().or_else(|| state.circuits.get(&circuit));
+    let circuit = changed.circuits.get(&circuit).copied().or_else(|| state.circuit(&circuit));
     Shut::tightest(budgets, circuit.filter(|_| state.policy.circuits.trips()))
 }
 
@@ -210,7 +211,7 @@ pub(super) fn release_all(state: &State, now: Timestamp) -> Vec<Event> {
 pub fn released(state: &State, hold: &Hold) -> Verdict {
     let (budget, circuit) = match &hold.blocker {
         Blocker::Budget(id) => (state.budgets.get(id), None),
-        Blocker::Circuit(id) => (None, state.circuits.get(id)),
+        Blocker::Circuit(id) => (None, state.circuit(id)),
     };
     let goes_on = hold.end.is_some_and(HoldEnd::goes_on);
     if goes_on {

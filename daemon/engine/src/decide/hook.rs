@@ -1,6 +1,7 @@
 //! A hook's verdict.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::State;
 use crate::alert::{Alert, AlertType};
@@ -25,7 +26,7 @@ pub(super) fn decide(state: &State, hook: &Hook, now: Timestamp) -> Decision {
     let above = above(state, hook);
     let verdict = match state.tightest(&above, counted.meets()) {
         Some(shut) => stopped(state, hook, shut, now, &mut events),
-        None => texts::open(state, hook, above, &counted, &mut events),
+        None => texts::open(state, hook, &above, &counted, &mut events),
     };
     Decision { reply: Reply::Verdict(verdict), events }
 }
@@ -95,7 +96,7 @@ fn sealed(shut: Shut<'_>, now: Timestamp) -> Event {
         Shut::Circuit(circuit) => {
             let mut circuit = circuit.clone();
             circuit.seal(Seal::RanOut, now);
-            Event::Circuit(Box::new(circuit))
+            Event::Circuit(Arc::new(circuit))
         }
     }
 }
@@ -155,7 +156,8 @@ pub(super) fn meet(state: &State, hook: &Hook, now: Timestamp) -> Vec<Event> {
             events.push(Event::Budget(budget));
         }
     };
-    let purse = draws_on(state, hook).unwrap_or_else(|| state.purse(&hook.session).clone());
+    let own = || known.map_or(&hook.session, Session::purse).clone();
+    let purse = draws_on(state, hook).unwrap_or_else(own);
     start(BudgetId::Session(purse), state.policy.session, shown, None);
     if let Some(task) = &hook.task {
         let limit = state.policy.task_limit(hook.task_type.as_deref());

@@ -192,7 +192,7 @@ fn extend(
 
 /// The same act under the same id, done before: what is true now is said again.
 fn done_before(state: &State, target: &str) -> Outcome {
-    let circuit = target.strip_prefix(CIRCUIT).and_then(|id| state.circuits.get(&id.parse().ok()?));
+    let circuit = target.strip_prefix(CIRCUIT).and_then(|id| state.circuit(&id.parse().ok()?));
     let budget = target.parse().ok().and_then(|id: BudgetId| state.budgets.get(&id));
     let done = match (budget, circuit) {
         (Some(budget), _) => done(state, budget.clone(), 0),

@@ -1,5 +1,7 @@
 //! A human's acts on circuits.
 
+use std::sync::Arc;
+
 use crate::State;
 use crate::budget::Seal;
 use crate::circuit::{Circuit, CircuitId, MAX_EXEMPT};
@@ -14,7 +16,7 @@ use crate::records::BreakerState;
 use crate::time::Timestamp;
 
 fn named<'a>(state: &'a State, id: &CircuitId) -> Result<&'a Circuit, OperatorError> {
-    state.circuits.get(id).ok_or_else(|| OperatorError::NotFound(format!("circuit {id}")))
+    state.circuit(id).ok_or_else(|| OperatorError::NotFound(format!("circuit {id}")))
 }
 
 /// The circuit of that id, or the one that holds somebody, or else the only open one.
@@ -27,7 +29,7 @@ fn named_or_open<'a>(state: &'a State, id: Option<&CircuitId>) -> Result<&'a Cir
         Ok(Blocker::Budget(_)) | Err(OperatorError::NobodyWaits) => {}
         Err(e) => return Err(e),
     }
-    let open: Vec<&Circuit> = state.circuits.values().filter(|c| c.is_open()).collect();
+    let open: Vec<&Circuit> = state.circuits.values().map(Arc::as_ref).filter(|c| c.is_open()).collect();
     match open.as_slice() {
         [] => Err(OperatorError::NobodyWaits),
         [one] => Ok(one),
@@ -73,7 +75,7 @@ pub(super) fn allow_once(
 fn main(state: &State, session: &SessionId, now: Timestamp) -> Result<Circuit, OperatorError> {
     let known = state.sessions.get(session);
     let known = known.ok_or_else(|| OperatorError::NotFound(format!("session {session}")))?;
-    let circuit = state.circuits.get(&CircuitId::Session(session.clone())).cloned();
+    let circuit = state.circuit(&CircuitId::Session(session.clone())).cloned();
     let shown_as = || known.shown_as.clone().unwrap_or_else(|| AgentKey::Main.to_string());
     Ok(circuit.unwrap_or_else(|| Circuit::new(session.clone(), AgentKey::Main, shown_as(), now)))
 }
@@ -88,7 +90,7 @@ pub(super) fn switch(
     let mut main = main(state, session, now)?;
     main.whole.is_off = off;
     let others = state.agents_of(session).filter(|agent| agent.key != AgentKey::Main);
-    let others = others.filter_map(|agent| state.circuits.get(&CircuitId::of(session, &agent.key)));
+    let others = others.filter_map(|agent| state.circuit(&CircuitId::of(session, &agent.key)));
     let mut others: Vec<Circuit> = others.cloned().collect();
     if off {
         others.iter_mut().chain([&mut main]).for_each(|circuit| circuit.reset(now));
@@ -152,7 +154,7 @@ fn changed_with(
     let overlay = Changed { circuits: all().map(|c| (c.id.clone(), c)).collect(), ..Changed::default() };
     let holds = reconsider(state, &overlay, ending.end, ending.said, now);
     let released = ended_in(&holds);
-    let mut events: Vec<Event> = all().map(|c| Event::Circuit(Box::new(c.clone()))).collect();
+    let mut events: Vec<Event> = all().map(|c| Event::Circuit(Arc::new(c.clone()))).collect();
     events.extend(holds);
     Outcome { done: done_to_circuit(circuit, released), events, added: Limit::default() }
 }

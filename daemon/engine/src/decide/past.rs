@@ -1,6 +1,8 @@
 //! What an agent did before the daemon came, or while it was away: its detectors are to know of it. It opens nothing: a
 //! loop that is over is no reason to stop, and one that goes on shows at its next call.
 
+use std::sync::Arc;
+
 use crate::State;
 use crate::circuit::{Circuit, CircuitId};
 use crate::command::{Hook, MAX_PAST};
@@ -14,10 +16,10 @@ pub(super) fn decide(state: &State, hooks: &[Hook]) -> Decision {
 }
 
 /// The agent's circuit, where it is another one then.
-fn told(state: &State, hooks: &[Hook]) -> Option<Box<Circuit>> {
+fn told(state: &State, hooks: &[Hook]) -> Option<Arc<Circuit>> {
     let first = hooks.first()?;
     let policy = &state.policy.circuits;
-    let known = state.circuits.get(&CircuitId::of(&first.session, &first.agent));
+    let known = state.circuit(&CircuitId::of(&first.session, &first.agent));
     if !policy.enabled || family::is_off(state, first) || known.is_some_and(Circuit::is_open) {
         return None;
     }
@@ -34,5 +36,5 @@ fn told(state: &State, hooks: &[Hook]) -> Option<Box<Circuit>> {
         }
         circuit.stays_as(&before);
     }
-    (circuit != before).then(|| Box::new(circuit))
+    (circuit != before).then(|| Arc::new(circuit))
 }

@@ -13,6 +13,15 @@ use crate::watch::Alarm;
 
 /// What a hook tells of runs; none where nothing changes.
 pub(super) fn met(state: &State, hook: &Hook, now: Timestamp) -> Option<Runs> {
+    // Most hooks tell of none, and nothing is copied then.
+    let tells = match hook.event {
+        HookEvent::SessionStart => hook.begins.is_some(),
+        HookEvent::SessionEnd | HookEvent::HumanPrompt | HookEvent::OtherPrompt => true,
+        _ => false,
+    };
+    if !tells {
+        return None;
+    }
     let known = state.runs.get(&hook.session);
     let mut runs = known.cloned().unwrap_or_else(|| Runs::new(hook.session.clone()));
     match (hook.event, hook.begins) {

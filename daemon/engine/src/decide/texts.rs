@@ -1,7 +1,9 @@
 //! What the model is told where nothing is shut: how things stand, and a warning once.
 
+use std::iter;
+
 use crate::State;
-use crate::budget::Status;
+use crate::budget::{Budget, Status};
 use crate::circuit::{Circuit, CircuitId};
 use crate::command::Hook;
 use crate::decide::calls::Counted;
@@ -17,8 +19,8 @@ use crate::verdict::{Because, CircuitStands, ModelText, Verdict, Why};
 pub(super) fn open(
     state: &State,
     hook: &Hook,
-    above: Vec<BudgetId>,
-    counted: &Counted<'_>,
+    above: &[BudgetId],
+    counted: &Counted,
     events: &mut Vec<Event>,
 ) -> Verdict {
     if !hook.event.carries_text() {
@@ -45,7 +47,7 @@ fn status(state: &State, hook: &Hook, circuit: Option<&Circuit>) -> Option<Model
     let session = BudgetId::Session(state.purse(&hook.session).clone());
     let budget = state.budgets.get(&session).filter(|_| policy.enabled);
     // What this very prompt cleared is told as it was.
-    let before = state.circuits.get(&CircuitId::of(&hook.session, &hook.agent));
+    let before = state.circuit(&CircuitId::of(&hook.session, &hook.agent));
     let counted = before.or(circuit);
     let stands = policy.circuits.enabled.then(|| CircuitStands {
         state: counted.map_or(BreakerState::Closed, |c| c.state),
@@ -68,21 +70,19 @@ fn status(state: &State, hook: &Hook, circuit: Option<&Circuit>) -> Option<Model
 fn warning(
     state: &State,
     hook: &Hook,
-    above: Vec<BudgetId>,
+    above: &[BudgetId],
     events: &mut Vec<Event>,
 ) -> Option<(Because, ModelText)> {
     if !state.policy.enabled {
         return None;
     }
-    let key = (hook.session.clone(), hook.agent.clone());
-    let agent = state.agents.get(&key)?;
-    let heard = |id: &BudgetId| agent.heard.get(id).copied().unwrap_or(0);
-    let warns = above
-        .into_iter()
-        .filter_map(|id| state.budgets.get(&id))
-        .filter(|b| b.status == Status::Warning && b.crossings > heard(&b.id))
-        .max_by_key(|b| b.utilization());
-    let budget = warns?;
+    let mut warn =
+        above.iter().filter_map(|id| state.budgets.get(id)).filter(|b| b.status == Status::Warning);
+    // Mostly none does, and nothing else is looked up then.
+    let first = warn.next()?;
+    let agent = state.agents.get(&(hook.session.clone(), hook.agent.clone()))?;
+    let is_news = |b: &&Budget| b.crossings > agent.heard.get(&b.id).copied().unwrap_or(0);
+    let budget = iter::once(first).chain(warn).filter(is_news).max_by_key(|b| b.utilization())?;
     let mut agent = agent.clone();
     agent.heard.insert(budget.id.clone(), budget.crossings);
     events.push(Event::Agent(agent));

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::trail::Ended;
 use super::{Detector, Finding};
+use crate::last::Last;
 use crate::print::{Kind, Part, Print};
 
 /// So many of the last calls warn (DETECTION).
@@ -22,7 +23,7 @@ const NEAR_LINES: u32 = 16;
 #[serde(default)]
 pub(crate) struct Coverage {
     /// Parts of files, no two of one file that touch; the one read last at the end.
-    parts: Vec<Part>,
+    parts: Last<Part, MAX_PARTS>,
     /// Which of the last messages read what had been read, the last one in the lowest bit.
     again: u64,
 }
@@ -76,9 +77,6 @@ impl Coverage {
             }
             !is_near
         });
-        if self.parts.len() >= MAX_PARTS {
-            self.parts.remove(0);
-        }
         self.parts.push(part);
     }
 

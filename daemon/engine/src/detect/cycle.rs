@@ -1,11 +1,10 @@
 //! A cycle of two to six calls with their outcomes, edits included.
 
-use std::collections::VecDeque;
-
 use serde::{Deserialize, Serialize};
 
 use super::trail::{Ended, Step};
 use super::{Detector, Finding};
+use crate::last::Last;
 use crate::print::Print;
 
 /// The longest cycle that is looked for; longer ones show as a want of novelty.
@@ -20,7 +19,7 @@ const TRIPS: usize = 4;
 #[serde(default)]
 pub(crate) struct Cycles {
     /// The last calls, oldest first, and whether each waited.
-    tail: VecDeque<(Step, bool)>,
+    tail: Last<(Step, bool), LONGEST>,
     /// By the length of the cycle less two: how many calls in a row were the one that many before.
     same: [u32; LONGEST - 1],
 }
@@ -34,10 +33,7 @@ impl Cycles {
             let goes_on = before.is_some_and(|(before, _)| before.pair == step.pair);
             *same = if goes_on { same.saturating_add(1) } else { 0 };
         }
-        self.tail.push_back((step, ended.waits));
-        if known >= LONGEST {
-            self.tail.pop_front();
-        }
+        self.tail.push((step, ended.waits));
         let (length, same) = self
             .same
             .iter()

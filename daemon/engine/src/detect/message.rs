@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::trail::Ended;
+use crate::last::Last;
 use crate::print::{Kind, Print};
 use crate::time::Timestamp;
 
@@ -16,9 +17,9 @@ pub(crate) struct Message {
     /// Its calls that ended.
     pub(crate) calls: u32,
     /// Calls with their outcomes, and errors.
-    seen: Vec<Print>,
+    seen: Last<Print, { 2 * MAX_TOLD_APART }>,
     /// Its calls that differ.
-    pub(crate) made: Vec<Print>,
+    pub(crate) made: Last<Print, MAX_TOLD_APART>,
     /// All of it, in whatever order its calls ended.
     pub(crate) all: Option<Print>,
     /// Calls that keep a list of tasks.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::tally::MAX_COUNTED;
 use super::trail::Ended;
 use super::{Detector, Finding};
+use crate::last::Last;
 use crate::policy::CircuitPolicy;
 use crate::print::Print;
 
@@ -25,18 +26,18 @@ struct Known {
 /// Errors, the one seen last at the end.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct SameErrors(Vec<Known>);
+pub(crate) struct SameErrors(Last<Known, MAX_COUNTED>);
 
 impl SameErrors {
     /// A success of the tool ends its errors, a good edit all.
     pub(super) fn note(&mut self, ended: &Ended<'_>, policy: &CircuitPolicy) -> Option<Finding> {
         if ended.is_good_edit() {
             self.0.clear();
-        } else if ended.outcome.ok && !self.0.is_empty() {
+        } else if ended.outcome.ok {
             self.0.retain(|known| known.tool != ended.call.tool);
         }
         let error = ended.outcome.error.filter(|_| !ended.error_again)?;
-        let known = self.0.iter().position(|known| known.error == error).map(|at| self.0.remove(at));
+        let known = self.0.take(|known| known.error == error);
         let mut known = known.unwrap_or_else(|| Known {
             error,
             tool: ended.call.tool.clone(),
@@ -45,9 +46,6 @@ impl SameErrors {
         });
         known.count = known.count.saturating_add(1);
         let count = known.count;
-        if self.0.len() >= MAX_COUNTED {
-            self.0.remove(0);
-        }
         self.0.push(known);
         let trips = policy.at_least(TRIPS);
         (count >= WARNS)

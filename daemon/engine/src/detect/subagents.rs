@@ -1,10 +1,9 @@
 //! Subagents of a whole session: how many, how fast, how deep.
 
-use std::collections::VecDeque;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Detector, Finding};
+use crate::last::Last;
 use crate::time::Timestamp;
 
 /// So many within [`WINDOW_S`] warn (DETECTION; healthy work goes to 8).
@@ -23,7 +22,7 @@ const DEEPEST: u32 = 3;
 #[serde(default)]
 pub struct Spawns {
     /// When the last ones were called for, oldest first.
-    times: VecDeque<Timestamp>,
+    times: Last<Timestamp, TRIPS>,
     /// Called for since the last reset.
     pub called: u64,
     /// Called for since the last prompt of a human.
@@ -65,12 +64,8 @@ impl Spawns {
 
     fn count(&mut self, now: Timestamp) {
         self.called = self.called.saturating_add(1);
-        self.times.push_back(now);
-        while self.times.len() > TRIPS
-            || self.times.front().is_some_and(|first| now.since(*first) >= WINDOW_S * 1_000)
-        {
-            self.times.pop_front();
-        }
+        let over = self.times.iter().take_while(|at| now.since(**at) >= WINDOW_S * 1_000).count();
+        self.times.append_to(self.times.len() - over, &[now]);
     }
 
     /// One started.

@@ -3,8 +3,6 @@
 //! **Bound.** At most [`MAX_STEPS`] steps, 8 calls, errors and waits each, 6 steps of a cycle, 128 parts of files and 16
 //! calls of a message are remembered: under 6 KiB an agent, however long it runs.
 
-use std::collections::VecDeque;
-
 use serde::{Deserialize, Serialize};
 
 use super::coverage::Coverage;
@@ -23,6 +21,7 @@ use super::waiting::Waits;
 use super::warned::{Heard, Warned};
 use super::{Finding, Window};
 use crate::command::{Call, Outcome};
+use crate::last::Last;
 use crate::policy::CircuitPolicy;
 use crate::print::{Gist, Kind, Print};
 use crate::time::Timestamp;
@@ -44,7 +43,7 @@ pub struct Step {
 #[serde(default)]
 pub struct Trail {
     /// The last calls that were no waiting, oldest first.
-    pub(crate) steps: VecDeque<Step>,
+    pub(crate) steps: Last<Step, MAX_STEPS>,
     /// The last good edit that was not made lately.
     edit: Option<Print>,
     /// How many of them differ.
@@ -196,12 +195,8 @@ impl Trail {
         if let Some(edit) = self.edit.filter(|_| ended.outcome.ok && ended.call.kind == Kind::Shell) {
             step.pair = step.pair.with(edit);
         }
-        let known = |steps: &VecDeque<Step>| steps.iter().any(|s| s.pair == step.pair);
-        self.distinct += u32::from(!known(&self.steps));
-        self.steps.push_back(step);
-        if self.steps.len() > MAX_STEPS
-            && let Some(gone) = self.steps.pop_front()
-        {
+        self.distinct += u32::from(!self.steps.iter().any(|s| s.pair == step.pair));
+        if let Some(gone) = self.steps.push(step) {
             self.distinct -= u32::from(!self.steps.iter().any(|s| s.pair == gone.pair));
         }
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::trail::Ended;
 use super::{Detector, Finding};
+use crate::last::Last;
 use crate::print::Print;
 use crate::time::Timestamp;
 
@@ -29,7 +30,7 @@ struct Wait {
 /// Calls that wait.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Waits(Vec<Wait>);
+pub(crate) struct Waits(Last<Wait, MAX_FOLLOWED>);
 
 impl Waits {
     /// Whatever is done between ends the waiting, and so does another answer.
@@ -42,14 +43,11 @@ impl Waits {
             return None;
         }
         let call = ended.call.print;
-        let known = self.0.iter().position(|wait| wait.call == call).map(|at| self.0.remove(at));
+        let known = self.0.take(|wait| wait.call == call);
         let wait = match known {
             Some(wait) if wait.pair == ended.pair => Wait { count: wait.count.saturating_add(1), ..wait },
             _ => Wait { call, pair: ended.pair, count: 1, since: ended.at },
         };
-        if self.0.len() >= MAX_FOLLOWED {
-            self.0.remove(0);
-        }
         self.0.push(wait);
         let gaps = wait.count.saturating_sub(1).max(1);
         let is_quick = ended.at.since(wait.since) / gaps < QUICK_MS;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Detector, Finding};
+use crate::last::Last;
 use crate::print::Print;
 
 /// How many loops and calls of loops are remembered; the one warned of longest ago is forgotten first.
@@ -14,7 +15,7 @@ const MAX_CALLS: usize = 6;
 /// Loops, and from which count on they are warned of again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Warned(Vec<(Print, u64)>);
+pub(crate) struct Warned(Last<(Print, u64), MAX_WARNED>);
 
 /// A warning: which detector, and its evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,10 +53,7 @@ impl Warned {
     }
 
     fn say(&mut self, print: Print, again: u64) {
-        let before = self.0.iter().position(|(known, _)| *known == print).map(|at| self.0.remove(at).1);
-        if self.0.len() >= MAX_WARNED {
-            self.0.remove(0);
-        }
+        let before = self.0.take(|(known, _)| *known == print).map(|(_, from)| from);
         self.0.push((print, again.max(before.unwrap_or(0))));
     }
 }

@@ -1,11 +1,10 @@
 //! The one view of an agent's calls that all detectors share: constant work a call, bounded memory.
 
-use std::collections::VecDeque;
-
 use serde::{Deserialize, Serialize};
 
 use super::rapid_fire;
 use super::trail::Trail;
+use crate::last::Last;
 use crate::policy::{CircuitPolicy, Profile};
 use crate::print::Print;
 use crate::time::Timestamp;
@@ -49,17 +48,17 @@ pub struct Window {
     /// The last one.
     pub last: Option<Print>,
     /// When the last ones were made, as many as the rapid-fire threshold; oldest first.
-    pub times: VecDeque<Timestamp>,
+    pub times: Last<Timestamp, MAX_TIMES>,
     /// The last outcomes, each with its call; oldest first.
-    pub outcomes: VecDeque<Print>,
+    pub outcomes: Last<Print, MAX_OUTCOMES>,
     /// Calls of batches that have not ended.
-    pub pending: VecDeque<Pending>,
+    pub pending: Last<Pending, MAX_PENDING>,
     /// Calls without an id that met an open circuit: let go on later, their ends pass uncounted.
     #[serde(default)]
-    pub passing: VecDeque<Print>,
+    pub passing: Last<Print, MAX_PASSING>,
     /// The last calls whose batches have ended: a call that is told of again after that counts no second time.
     #[serde(default)]
-    pub told: VecDeque<Print>,
+    pub told: Last<Print, MAX_TOLD>,
     /// The agent's hooks tell when all calls of a message have ended.
     #[serde(default)]
     pub tells_batches: bool,
@@ -74,53 +73,48 @@ impl Window {
         self.iterations = self.iterations.saturating_add(1);
         self.run = if self.last == Some(call) { self.run.saturating_add(1) } else { 1 };
         self.last = Some(call);
-        self.times.push_back(now);
         let literal = usize::try_from(policy.rapid_fire()).unwrap_or(usize::MAX);
         let by_evidence = policy.profile == Profile::Evidence;
         let kept = if by_evidence { literal.max(rapid_fire::TOO_MANY) } else { literal };
         let length_ms = policy.rapid_fire_window_s.saturating_mul(1_000);
-        let is_over = |first: &Timestamp| by_evidence && now.since(*first) >= length_ms;
-        while self.times.len() > kept.min(MAX_TIMES) || self.times.front().is_some_and(is_over) {
-            self.times.pop_front();
-        }
+        let is_over = |at: &&Timestamp| by_evidence && now.since(**at) >= length_ms;
+        let over = self.times.iter().take_while(is_over).count();
+        let kept = kept.saturating_sub(1).min(self.times.len() - over);
+        self.times.append_to(kept, &[now]);
     }
 
     /// Remembers a call until its batch has ended.
     pub(crate) fn await_batch(&mut self, pending: Pending) {
-        self.pending.push_back(pending);
-        if self.pending.len() > MAX_PENDING {
-            self.pending.pop_front();
-        }
+        self.pending.push(pending);
     }
 
     /// The call of that id, if a hook told of it before.
-    pub(crate) fn seen(&mut self, id: Print) -> Option<&mut Pending> {
-        self.pending.iter_mut().find(|p| p.id == id)
+    pub(crate) fn seen(&self, id: Print) -> Option<&Pending> {
+        self.pending.iter().find(|p| p.id == id)
+    }
+
+    /// The call of that id ends: as it was before. None where no hook told of it, or it had ended.
+    pub(crate) fn ends(&mut self, id: Print) -> Option<Pending> {
+        let pending = self.pending.find_mut(|p| p.id == id && !p.done)?;
+        let before = *pending;
+        pending.done = true;
+        Some(before)
     }
 
     /// The calls of a batch have ended.
     pub(crate) fn batch_ended(&mut self, ids: &[Print]) {
         self.pending.retain(|p| !ids.contains(&p.id));
-        for id in ids {
-            self.told.push_back(*id);
-            if self.told.len() > MAX_TOLD {
-                self.told.pop_front();
-            }
-        }
+        self.told.append(ids);
     }
 
     /// A call without an id meets an open circuit.
     pub(crate) fn let_pass(&mut self, call: Print) {
-        self.passing.push_back(call);
-        if self.passing.len() > MAX_PASSING {
-            self.passing.pop_front();
-        }
+        self.passing.push(call);
     }
 
     /// Whether this is the end of a call without an id that met an open circuit; each is one.
     pub(crate) fn passes(&mut self, call: Print) -> bool {
-        let at = self.passing.iter().position(|p| *p == call);
-        at.and_then(|at| self.passing.remove(at)).is_some()
+        self.passing.take(|p| *p == call).is_some()
     }
 
     /// Notes what came of a call; whether that is new.
@@ -128,10 +122,7 @@ impl Window {
         if self.outcomes.contains(&outcome) {
             return false;
         }
-        self.outcomes.push_back(outcome);
-        if self.outcomes.len() > MAX_OUTCOMES {
-            self.outcomes.pop_front();
-        }
+        self.outcomes.push(outcome);
         true
     }
 

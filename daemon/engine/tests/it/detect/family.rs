@@ -81,7 +81,7 @@ fn thirty_in_a_minute_over_all_agents_open_the_circuits_of_all_that_called() {
     assert!(family.agent.heard.iter().any(|(_, why)| *why == Subagents));
     // An agent that called for none goes on.
     let other: CircuitId = "agent:c".parse().unwrap();
-    assert!(!family.agent.life.world.state.circuits.get(&other).is_some_and(Circuit::is_open));
+    assert!(!family.agent.life.world.state.circuit(&other).is_some_and(Circuit::is_open));
 }
 
 #[test]
