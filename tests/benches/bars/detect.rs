@@ -32,6 +32,12 @@ pub(crate) fn run() {
             micros(after.p50()),
             micros(batch.p50()),
         );
+        println!(
+            "  with its prints made from a call of {} bytes and an answer of {} bytes: PostToolUse p50 {:.2} µs",
+            INPUT.len(),
+            answer().len(),
+            micros(with_prints(&state, calls).p50()),
+        );
         let circuit = &state.circuits[&"session:s500".parse::<CircuitId>().unwrap()];
         let kept = serde_json::to_string(circuit).unwrap().len();
         println!("  an agent's circuit: {kept} bytes in the store");
@@ -79,6 +85,16 @@ fn after(calls: usize) -> State {
     state
 }
 
+const INPUT: &str = r#"{"command":"cargo test -p shop --test orders 2>&1 | tail -20","description":"Run the tests of orders"}"#;
+
+/// What a test run says, as the client sends it.
+fn answer() -> String {
+    let line =
+        |n: usize| format!("test orders::case_{n} ... ok (0.{n:03} s, /tmp/run-8f3a{n:04x}/out.log)\\n");
+    let lines: String = (0..20).map(line).collect();
+    format!(r#"{{"stdout":"{lines}","stderr":"","interrupted":false,"isImage":false}}"#)
+}
+
 fn spans(state: &State, event: HookEvent, calls: usize) -> Spans {
     let mut state = state.clone();
     let (at, call) = (Timestamp(4_000 * calls as u64 + 1), made(calls));
@@ -90,12 +106,27 @@ fn spans(state: &State, event: HookEvent, calls: usize) -> Spans {
         }
     }
     let command = told(event, &call);
+    sampled(|| {
+        black_box(decide(black_box(&state), black_box(&command), at));
+    })
+}
+
+/// A call's end, from the text that the client sends of it.
+fn with_prints(state: &State, calls: usize) -> Spans {
+    let (at, answer) = (Timestamp(4_000 * calls as u64 + 1), answer());
+    sampled(|| {
+        let call = Call::new(Some("call"), "Bash", "Bash".to_owned(), Some(black_box(INPUT)));
+        let outcome = Outcome::new("Bash", true, Some(black_box(&answer)));
+        let command = told(HookEvent::PostToolUse, &Call { outcome: Some(outcome), ..call });
+        black_box(decide(black_box(state), &command, at));
+    })
+}
+
+fn sampled(mut once: impl FnMut()) -> Spans {
     let mut spans = Vec::with_capacity(SAMPLES);
     for _ in 0..SAMPLES {
         let began = Instant::now();
-        for _ in 0..DECISIONS_PER_SAMPLE {
-            black_box(decide(black_box(&state), black_box(&command), at));
-        }
+        (0..DECISIONS_PER_SAMPLE).for_each(|_| once());
         spans.push(began.elapsed() / DECISIONS_PER_SAMPLE);
     }
     Spans::new(spans)
