@@ -32,7 +32,7 @@ impl Empties {
         if !seeks || !is_empty {
             let works = match ended.call.kind {
                 Kind::Read(_) | Kind::Search | Kind::Edit(_) => true,
-                Kind::Shell | Kind::Subagent | Kind::Other => ended.is_new && !is_empty,
+                Kind::Shell { .. } | Kind::Subagent | Kind::Other => ended.is_new && !is_empty,
                 Kind::Todo { .. } | Kind::Wait | Kind::Poll => false,
             };
             if works {

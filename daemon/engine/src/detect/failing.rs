@@ -25,7 +25,7 @@ impl Failing {
         if ended.outcome.ok {
             let changes = match ended.call.kind {
                 Kind::Edit(_) => true,
-                Kind::Shell | Kind::Subagent | Kind::Other => ended.is_new,
+                Kind::Shell { .. } | Kind::Subagent | Kind::Other => ended.is_new,
                 Kind::Read(_) | Kind::Search | Kind::Todo { .. } | Kind::Wait | Kind::Poll => false,
             };
             if changes {

@@ -26,6 +26,8 @@ pub(crate) struct Message {
     pub(crate) todos: u32,
     /// Those of them that add a task which is new.
     adds: u32,
+    /// Those of them that came to something new.
+    news: u32,
     /// A list of tasks or a board came to something else than before.
     pub(crate) lists_change: bool,
     /// When the last of them ended.
@@ -44,8 +46,13 @@ impl Message {
         self.calls = self.calls.saturating_add(1);
         self.last = ended.at;
         self.todos = self.todos.saturating_add(u32::from(matches!(ended.call.kind, Kind::Todo { .. })));
-        let adds = matches!(ended.call.kind, Kind::Todo { adds: true }) && ended.outcome.ok && ended.is_new;
-        self.adds = self.adds.saturating_add(u32::from(adds));
+        if let Kind::Todo { adds, .. } = ended.call.kind
+            && ended.outcome.ok
+            && ended.is_new
+        {
+            self.news = self.news.saturating_add(1);
+            self.adds = self.adds.saturating_add(u32::from(adds));
+        }
         self.is_partial |= ended.waits;
         self.lists_change |= ended.changed;
         if !ended.again_in_message {
@@ -70,6 +77,16 @@ impl Message {
     /// Whether its calls only add tasks.
     pub(super) fn is_only_additions(&self) -> bool {
         self.is_only_lists() && self.adds == self.calls
+    }
+
+    /// How many tasks they add.
+    pub(super) fn additions(&self) -> u64 {
+        self.adds.into()
+    }
+
+    /// Whether its calls only keep a list of tasks, and each came to something new.
+    pub(super) fn is_only_news(&self) -> bool {
+        self.is_only_lists() && self.news == self.calls
     }
 
     /// A call has ended that counts nowhere.

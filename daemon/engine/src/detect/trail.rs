@@ -46,6 +46,8 @@ pub struct Trail {
     pub(crate) steps: Last<Step, MAX_STEPS>,
     /// The last good edit that was not made lately.
     edit: Option<Print>,
+    /// When the last call ended that did not wait by itself.
+    acted: Timestamp,
     /// How many of them differ.
     pub(crate) distinct: u32,
     /// The message whose calls are ending.
@@ -58,7 +60,7 @@ pub struct Trail {
     pub(crate) denials: Denials,
     pub(crate) empties: Empties,
     pub(crate) coverage: Coverage,
-    pub(crate) todos: Todos,
+    pub(crate) lists: Todos,
     pub(crate) still: Still,
     pub(crate) warned: Warned,
     /// What the model is to hear at its next hook that carries text.
@@ -127,6 +129,13 @@ impl Window {
             // A poll that fails is told that it is not there yet.
             _ => call.kind == Kind::Poll || (outcome.ok && call.kind == Kind::Wait),
         };
+        // A look after a real wait that shows what it had shown is a poll by two calls, whatever it looks at.
+        let looks = call.kind.looks() && outcome.ok && outcome.gist != Gist::Ended;
+        let looks_again = looks && !is_new && trail.waits.lasts_since(trail.acted, at);
+        if !waits {
+            trail.acted = at;
+        }
+        let waits = waits || looks_again;
         let before = trail.steps.iter().rev().find(|step| step.call == call.print);
         let ended = Ended {
             call,
@@ -175,7 +184,7 @@ impl Window {
         let message = std::mem::take(&mut self.trail.message);
         if message.calls > 0 {
             found.note(self.trail.repeated.message(&message, policy));
-            found.note(self.trail.todos.note(&message));
+            found.note(self.trail.lists.note(&message));
         }
         found
     }
@@ -192,7 +201,9 @@ impl Trail {
         if ended.is_good_edit() && ended.is_new {
             self.edit = Some(ended.pair);
         }
-        if let Some(edit) = self.edit.filter(|_| ended.outcome.ok && ended.call.kind == Kind::Shell) {
+        if let Some(edit) =
+            self.edit.filter(|_| ended.outcome.ok && matches!(ended.call.kind, Kind::Shell { .. }))
+        {
             step.pair = step.pair.with(edit);
         }
         self.distinct += u32::from(!self.steps.iter().any(|s| s.pair == step.pair));

@@ -33,6 +33,11 @@ struct Wait {
 pub(crate) struct Waits(Last<Wait, MAX_FOLLOWED>);
 
 impl Waits {
+    /// Whether the last call waited, and whoever calls has been patient since then.
+    pub(super) fn lasts_since(&self, then: Timestamp, now: Timestamp) -> bool {
+        !self.0.is_empty() && now.since(then) >= QUICK_MS
+    }
+
     /// Whatever is done between ends the waiting, and so does another answer.
     pub(super) fn note(&mut self, ended: &Ended<'_>) -> Option<Finding> {
         if !ended.waits {

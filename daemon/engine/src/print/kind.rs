@@ -15,15 +15,20 @@ pub enum Kind {
     Search,
     /// It changes a file, where it names one.
     Edit(Option<Print>),
-    /// It keeps a list of tasks; `adds` where it adds one.
+    /// It keeps a list of tasks.
     Todo {
         /// It adds a task.
         adds: bool,
+        /// It changes nothing.
+        looks: bool,
     },
     /// It starts a subagent.
     Subagent,
     /// It runs a command.
-    Shell,
+    Shell {
+        /// It changes nothing, as far as its first words tell.
+        looks: bool,
+    },
     /// It waits, or asks how something in the background stands.
     Wait,
     /// It is a command that asks how something outside stands.
@@ -159,6 +164,17 @@ const WAITS: &[&str] =
 /// Actions of a tool with several that wait.
 const WAITING_ACTIONS: [&str; 4] = ["poll", "wait", "status", "sleep"];
 
+impl Kind {
+    /// Whether it only looks at something.
+    pub fn looks(self) -> bool {
+        match self {
+            Self::Read(_) | Self::Search => true,
+            Self::Todo { looks, .. } | Self::Shell { looks } => looks,
+            Self::Edit(_) | Self::Subagent | Self::Wait | Self::Poll | Self::Other => false,
+        }
+    }
+}
+
 /// What the call of that tool with that input, as [`crate::canon::read`] gave it, is for.
 pub(super) fn of(tool: &str, input: &Value) -> Kind {
     let none = Map::new();
@@ -167,14 +183,15 @@ pub(super) fn of(tool: &str, input: &Value) -> Kind {
     let name = name.as_str();
     let is = |names: &[&str]| names.contains(&name);
     if is(TODOS) {
-        Kind::Todo { adds: name == "taskcreate" }
+        let looks = ["tasklist", "taskget", "todoread", "readtodos"].contains(&name);
+        Kind::Todo { adds: name == "taskcreate", looks }
     } else if is(SUBAGENTS) {
         Kind::Subagent
     } else if is(SHELLS) {
         match text(fields, &["command", "cmd"]) {
             Some(command) if waits(command) => Kind::Wait,
             Some(command) if polls::is_poll(command) => Kind::Poll,
-            _ => Kind::Shell,
+            command => Kind::Shell { looks: command.is_some_and(polls::is_look) },
         }
     } else if is(EDITS) {
         let views = text(fields, &["command"]) == Some("view");

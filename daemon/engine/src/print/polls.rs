@@ -72,9 +72,42 @@ const SENDS: [&str; 12] = [
 /// So many words of a command are looked at.
 const LOOKED_AT: usize = 12;
 
-/// Whether a command only asks how something stands. The first command of several is what it is about, behind a change of
-/// folder.
-pub(super) fn is_poll(command: &str) -> bool {
+/// Programs that show something and change nothing, whatever follows but a file to write to.
+const SHOWS: [&str; 22] = [
+    "cat",
+    "tail",
+    "head",
+    "ls",
+    "wc",
+    "stat",
+    "du",
+    "df",
+    "find",
+    "tree",
+    "grep",
+    "egrep",
+    "rg",
+    "jq",
+    "file",
+    "test",
+    "[",
+    "date",
+    "journalctl",
+    "dmesg",
+    "sha256sum",
+    "md5sum",
+];
+
+/// Programs with the words, one of which must stand among the first that follow for it to change nothing.
+const SHOWS_WITH: [(&[&str], &[&str]); 4] = [
+    (&["git"], &["log", "status", "show", "diff", "fetch", "ls-remote", "rev-parse"]),
+    (&["kubectl", "oc", "docker", "podman", "docker-compose", "compose"], &["logs"]),
+    (&["npm", "pnpm", "yarn", "pip", "cargo", "gem"], &["view", "info", "show", "search"]),
+    (&["gh"], &["view", "list", "api"]),
+];
+
+/// The first command of several, which is what all of it is about, behind a change of folder: its program and its words.
+fn first_command(command: &str) -> Option<(&str, Vec<&str>)> {
     let mut words = command.split_whitespace().take(LOOKED_AT).peekable();
     // `cd app && …`, `sudo …`, `timeout 5 …`, `LANG=C …`
     loop {
@@ -88,14 +121,39 @@ pub(super) fn is_poll(command: &str) -> bool {
             _ => break,
         }
     }
-    let Some(program) = words.next() else { return false };
+    let program = words.next()?;
     let program = program.rsplit('/').next().unwrap_or(program);
-    let rest: Vec<&str> = words.take_while(|word| !["|", "&&", "||", ";"].contains(word)).collect();
-    if ["curl", "wget", "http", "https", "httpie"].contains(&program) {
-        let sends =
-            rest.iter().any(|word| SENDS.contains(word) || ["POST", "PUT", "DELETE", "PATCH"].contains(word));
-        let asks = rest.iter().any(|word| HEALTH.iter().any(|health| word.contains(health)));
-        return asks && !sends;
+    Some((program, words.take_while(|word| !["|", "&&", "||", ";"].contains(word)).collect()))
+}
+
+fn is_request(program: &str) -> bool {
+    ["curl", "wget", "http", "https", "httpie"].contains(&program)
+}
+
+fn sends(rest: &[&str]) -> bool {
+    rest.iter().any(|word| SENDS.contains(word) || ["POST", "PUT", "DELETE", "PATCH"].contains(word))
+}
+
+fn has_verb(programs: &[(&[&str], &[&str])], program: &str, rest: &[&str]) -> bool {
+    let verb = |verbs: &[&str]| rest.iter().take(4).any(|word| verbs.contains(&word.trim_end_matches(';')));
+    programs.iter().any(|(programs, verbs)| programs.contains(&program) && verb(verbs))
+}
+
+/// Whether a command only shows something. Read again after a wait, it is a poll by two calls.
+pub(super) fn is_look(command: &str) -> bool {
+    let Some((program, rest)) = first_command(command) else { return false };
+    if is_request(program) {
+        return !sends(&rest);
+    }
+    let writes = rest.iter().any(|word| word.starts_with('>'));
+    !writes && (SHOWS.contains(&program) || has_verb(&SHOWS_WITH, program, &rest))
+}
+
+/// Whether a command only asks how something stands.
+pub(super) fn is_poll(command: &str) -> bool {
+    let Some((program, rest)) = first_command(command) else { return false };
+    if is_request(program) {
+        return rest.iter().any(|word| HEALTH.iter().any(|health| word.contains(health))) && !sends(&rest);
     }
     if ["until", "while", "for"].contains(&program) {
         return command.contains("sleep ");
@@ -107,9 +165,7 @@ pub(super) fn is_poll(command: &str) -> bool {
         };
         return rest.iter().take(3).any(describes);
     }
-    let verb = |verbs: &[&str]| rest.iter().take(4).any(|word| verbs.contains(&word.trim_end_matches(';')));
-    PROGRAMS.contains(&program)
-        || WITH_VERBS.iter().any(|(programs, verbs)| programs.contains(&program) && verb(verbs))
+    PROGRAMS.contains(&program) || has_verb(&WITH_VERBS, program, &rest)
 }
 
 fn is_assignment(word: &str) -> bool {

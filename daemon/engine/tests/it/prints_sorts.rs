@@ -23,14 +23,21 @@ fn a_tool_is_known_by_whatever_name_its_makers_gave_it() {
         assert_eq!(kind(tool, r#"{"pattern":"x"}"#), Kind::Search, "{tool}");
     }
     for tool in ["Bash", "developer__shell", "execute_command", "run_terminal_cmd"] {
-        assert_eq!(kind(tool, r#"{"command":"ls"}"#), Kind::Shell, "{tool}");
+        assert_eq!(kind(tool, r#"{"command":"ls"}"#), Kind::Shell { looks: true }, "{tool}");
+        assert_eq!(kind(tool, r#"{"command":"make"}"#), Kind::Shell { looks: false }, "{tool}");
         assert_eq!(kind(tool, r#"{"command":" sleep 30 && ls"}"#), Kind::Wait, "{tool}");
         assert_eq!(kind(tool, r#"{"command":""}"#), Kind::Wait, "{tool}");
     }
-    for tool in ["TodoWrite", "TaskUpdate", "TaskList", "update_plan"] {
-        assert_eq!(kind(tool, "{}"), Kind::Todo { adds: false }, "{tool}");
+    for (tool, adds, looks) in [
+        ("TodoWrite", false, false),
+        ("TaskUpdate", false, false),
+        ("update_plan", false, false),
+        ("TaskCreate", true, false),
+        ("TaskList", false, true),
+        ("TaskGet", false, true),
+    ] {
+        assert_eq!(kind(tool, "{}"), Kind::Todo { adds, looks }, "{tool}");
     }
-    assert_eq!(kind("TaskCreate", "{}"), Kind::Todo { adds: true });
     for tool in ["Agent", "Task", "new_task"] {
         assert_eq!(kind(tool, "{}"), Kind::Subagent, "{tool}");
     }

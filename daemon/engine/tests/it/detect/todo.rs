@@ -30,10 +30,19 @@ fn any_other_call_ends_it_and_a_message_counts_once() {
 }
 
 #[test]
-fn a_plan_that_is_written_down_task_by_task_counts_half() {
-    let mut agent = Agent::new();
+fn a_plan_is_written_down_task_by_task_and_then_said_of_each_what_it_waits_for() {
     let adds = |agent: &mut Agent, n: usize| {
         agent.makes("TaskCreate", &format!("{{\"subject\":\"{n}\"}}"), true, &format!("Task {n} created"));
     };
-    assert_eq!(agent.over_and_over(40, adds), Some((30, TodoOnly)));
+    let waits_for = |agent: &mut Agent, n: usize| {
+        let input = format!("{{\"taskId\":{},\"addBlockedBy\":[{n}]}}", n + 1);
+        agent.makes("TaskUpdate", &input, true, &format!("Updated task {}", n + 1));
+    };
+    let mut agent = Agent::new();
+    assert_eq!(agent.over_and_over(29, adds), None);
+    assert_eq!(agent.over_and_over(30, waits_for), None);
+    // What was said is not said again.
+    assert_eq!(agent.over_and_over(30, waits_for).map(|(_, why)| why), Some(TodoOnly));
+    let mut agent = Agent::new();
+    assert_eq!(agent.over_and_over(60, adds), Some((45, TodoOnly)));
 }

@@ -1,6 +1,6 @@
 //! A wait or a poll that is stuck.
 
-use bursar_engine::detect::Detector::{RepeatedCall, StuckWait};
+use bursar_engine::detect::Detector::{Cycle, RepeatedCall, StuckWait};
 
 use crate::support::calls::Agent;
 
@@ -44,6 +44,42 @@ fn another_answer_and_other_work_begin_it_anew() {
     };
     assert_eq!(agent.over_and_over(30, working), None);
     assert_eq!(agent.heard.iter().filter(|(_, why)| *why == StuckWait).count(), 0);
+}
+
+type Look = fn(&mut Agent);
+
+/// Looks that show the same each time.
+const LOOKS: [Look; 5] = [
+    |agent| agent.makes("TaskList", "{}", true, "#1 [in_progress] others work on it"),
+    |agent| agent.makes("Read", "{\"file_path\":\"out.log\"}", true, "1 epoch 3"),
+    |agent| agent.runs("cd app && tail -5 out.log", true, "epoch 3"),
+    |agent| agent.runs("curl -s x/jobs/7", true, "{\"step\":3}"),
+    |agent| agent.runs("docker compose logs --tail 3", true, "epoch 3"),
+];
+
+#[test]
+fn who_sleeps_between_looks_waits_and_who_only_seems_to_does_not() {
+    for (n, look) in LOOKS.iter().enumerate() {
+        let round = |agent: &mut Agent, _| {
+            agent.runs("sleep 60 && echo now", true, "now");
+            look(agent);
+        };
+        let mut agent = Agent::new();
+        agent.life.step_ms = 30_000;
+        // The first look is news.
+        assert_eq!(agent.over_and_over(90, round), Some((61, StuckWait)), "{n}");
+        let mut agent = Agent::new();
+        agent.life.step_ms = 4_000;
+        assert_eq!(agent.over_and_over(90, round), Some((4, Cycle)), "{n}");
+    }
+    // What does something is no look, however long it waits between.
+    let mut agent = Agent::new();
+    agent.life.step_ms = 30_000;
+    let retries = |agent: &mut Agent, _| {
+        agent.runs("sleep 60", true, "");
+        agent.runs("make deploy", true, "deployed nothing");
+    };
+    assert_eq!(agent.over_and_over(9, retries), Some((4, Cycle)));
 }
 
 #[test]
