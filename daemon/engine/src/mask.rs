@@ -50,12 +50,9 @@ pub(crate) fn masked(text: &str, numbers: LongNumbers) -> String {
             out.push(token.mark);
             token.length
         } else {
-            // A word without a token has none inside either.
-            let length = if is_word(next) {
-                rest.find(|c| !is_word(c)).unwrap_or(rest.len())
-            } else {
-                next.len_utf8()
-            };
+            // A word without a token has none inside either, and what stands between words begins none but paths.
+            let word = if is_word(next) { scan::word(rest) } else { next.len_utf8() };
+            let length = word + scan::between(&rest[word..]);
             out.push_str(&rest[..length]);
             length
         };

@@ -55,15 +55,21 @@ pub(super) enum Label {
 /// A word that says what the number or id behind it is, with what stands between them.
 pub(super) fn label(scan: &mut Scan<'_>) -> Option<Label> {
     let word = scan.run(2, 16, |b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'-'))?;
-    let word: String =
-        word.chars().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_lowercase()).collect();
+    let mut letters = [0; 16];
+    let mut length = 0;
+    for (place, letter) in letters.iter_mut().zip(word.bytes().filter(u8::is_ascii_alphabetic)) {
+        *place = letter.to_ascii_lowercase();
+        length += 1;
+    }
+    let word = letters.get(..length)?;
     let kinds = [
         (&ID_LABELS[..], Label::Id),
         (&PID_LABELS, Label::Pid),
         (&SPAN_LABELS, Label::Span),
         (&EPOCH_LABELS, Label::Epoch),
     ];
-    let (_, kind) = kinds.into_iter().find(|(words, _)| words.contains(&word.as_str()))?;
+    let (_, kind) =
+        kinds.into_iter().find(|(words, _)| words.iter().any(|known| known.as_bytes() == word))?;
     scan.run(1, 4, |b| matches!(b, b' ' | b':' | b'=' | b'#' | b'"' | b'\'' | b'('))?;
     Some(kind)
 }
@@ -111,8 +117,8 @@ pub(super) fn address(scan: &mut Scan<'_>) -> Option<()> {
 /// `toolu_01AbC…`, `chatcmpl-9x…`: a known prefix and at least eight letters and digits.
 pub(super) fn prefixed_id(scan: &mut Scan<'_>) -> Option<()> {
     let prefix = scan.run(3, 8, |b| b.is_ascii_lowercase())?;
-    PREFIXES.contains(&prefix).then_some(())?;
     scan.one_of(b"_-")?;
+    PREFIXES.contains(&prefix).then_some(())?;
     let id = scan.run(8, 128, |b| b.is_ascii_alphanumeric() || b == b'_')?;
     id.bytes().any(|b| b.is_ascii_digit()).then_some(())?;
     scan.end()
@@ -139,5 +145,29 @@ pub(super) fn temporary_path(scan: &mut Scan<'_>) -> Option<()> {
 
 /// Whether a path goes on with this character. What quotes, lists, and ends sentences or lines around paths does not.
 pub(super) fn is_path(c: char) -> bool {
-    !c.is_whitespace() && !c.is_control() && !"\"'`<>()[]{},;:|=*?&$!\\".contains(c)
+    let ends = matches!(
+        c,
+        '"' | '\''
+            | '`'
+            | '<'
+            | '>'
+            | '('
+            | ')'
+            | '['
+            | ']'
+            | '{'
+            | '}'
+            | ','
+            | ';'
+            | ':'
+            | '|'
+            | '='
+            | '*'
+            | '?'
+            | '&'
+            | '$'
+            | '!'
+            | '\\'
+    );
+    !ends && !c.is_whitespace() && !c.is_control()
 }

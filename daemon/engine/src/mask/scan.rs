@@ -64,6 +64,25 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// The length of the word that begins here.
+pub(super) fn word(text: &str) -> usize {
+    let is_plain = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+    until(text, is_plain, |c| !is_word(c))
+}
+
+/// The length of what stands here before the next word or `/`.
+pub(super) fn between(text: &str) -> usize {
+    let is_plain = |b: &u8| b.is_ascii() && !b.is_ascii_alphanumeric() && !matches!(b, b'_' | b'/');
+    until(text, is_plain, |c| c == '/' || is_word(c))
+}
+
+/// How far `ends` is true of no character. `is_plain` is true of ASCII alone, and of what `ends` is not: most text is
+/// plain, and bytes are quicker than characters.
+fn until(text: &str, is_plain: impl Fn(&u8) -> bool, ends: impl Fn(char) -> bool) -> usize {
+    let plain = text.bytes().take_while(|b| is_plain(b)).count();
+    plain + text[plain..].find(ends).unwrap_or(text.len() - plain)
+}
+
 /// Whether words have this character. A mark counts, as what it stands for did: masking again then finds nothing new.
 pub(super) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || is_mark(c)

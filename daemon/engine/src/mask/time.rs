@@ -108,6 +108,8 @@ fn year(s: &mut Scan<'_>) -> Option<()> {
 
 /// One of these names, in full or its first three letters.
 fn name(s: &mut Scan<'_>, names: &[&str]) -> Option<()> {
+    // Most words begin no name, and this is all that is looked at of them.
+    s.peek().filter(u8::is_ascii_uppercase)?;
     let word = s.run(3, 9, |b| b.is_ascii_alphabetic())?;
     names.iter().any(|n| *n == word || n.get(..3) == Some(word)).then_some(())
 }
