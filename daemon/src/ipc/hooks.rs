@@ -31,7 +31,7 @@ use crate::view::VerdictView;
 const LONG_PAYLOAD_BYTES: usize = 32 * 1024;
 
 /// How long a run's beginning waits for what stands in its transcript; its client gives up after 250 ms.
-const CATCHES_UP: Duration = Duration::from_millis(120);
+const CATCHES_UP: Duration = Duration::from_millis(160);
 
 /// What a hook's connection does next.
 #[derive(Debug)]
