@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use crate::mask::{LongNumbers, masked};
+use crate::mask::{LongNumbers, is_amount_label, is_id_label, masked};
 
 /// The key of the object that stands for a string that was cut (`protocol/src/cut.rs`).
 const CUT: &str = "$bursar_cut";
@@ -16,15 +16,9 @@ const CUT: &str = "$bursar_cut";
 const LONGEST_NUMBER_BYTES: usize = 128;
 
 /// Keys that only tell time where a number stands behind them; in lower case, without `_`.
-const TIME_KEYS: [&str; 21] = [
+const TIME_KEYS: [&str; 13] = [
     "completedat",
     "createdat",
-    "duration",
-    "durationms",
-    "durationseconds",
-    "elapsed",
-    "elapsedms",
-    "elapsedseconds",
     "endedat",
     "endtime",
     "fetchedat",
@@ -34,8 +28,6 @@ const TIME_KEYS: [&str; 21] = [
     "timestamp",
     "timestampms",
     "timestamps",
-    "totaldurationms",
-    "totaldurationseconds",
     "ts",
     "updatedat",
 ];
@@ -138,10 +130,25 @@ pub(crate) fn head(value: &Value) -> Option<&str> {
     fields.get(CUT)?.get("head")?.as_str()
 }
 
-/// Whether a field only tells time.
-fn is_time(key: &str, value: &Value) -> bool {
-    let key: String = key.chars().filter(|c| *c != '_').map(|c| c.to_ascii_lowercase()).collect();
-    TIME_KEYS.contains(&key.as_str()) && value.as_str().and_then(decimal).is_some()
+/// Keys of objects whose own `id` is such an id.
+const WITH_ID: [&str; 4] = ["message", "request", "call", "run"];
+
+/// Whether a field differs each time though nothing else does: it only tells time, or is the id of a message, a call, a
+/// run. `of` is the key of the object that it stands in.
+fn is_volatile(of: &str, key: &str, value: &Value) -> bool {
+    let Value::String(text) = value else { return false };
+    let key: String =
+        key.chars().filter(|c| *c != '_' && *c != '-').map(|c| c.to_ascii_lowercase()).collect();
+    let tells_time = TIME_KEYS.contains(&key.as_str()) || is_amount_label(&key);
+    is_id_label(&key) || (key == "id" && WITH_ID.contains(&of)) || (tells_time && decimal(text).is_some())
+}
+
+/// The JSON object or array that a text is, as tools print theirs.
+fn nested(text: &str) -> Option<Value> {
+    let text = text.trim_ascii();
+    let is_one =
+        (text.starts_with('{') && text.ends_with('}')) || (text.starts_with('[') && text.ends_with(']'));
+    if is_one { read(text) } else { None }
 }
 
 /// What is hashed so far.
@@ -170,7 +177,13 @@ impl Canon {
     /// A string, as this one's strings are taken.
     pub(crate) fn string(&mut self, text: &str) {
         match self.strings {
-            Strings::Masked => self.exact(&masked(text, LongNumbers::Kept)),
+            Strings::Masked => match nested(text) {
+                Some(value) => {
+                    self.tag(b'j', 0);
+                    self.value(&value);
+                }
+                None => self.exact(&masked(text, LongNumbers::Kept)),
+            },
             Strings::Exact => match decimal(text) {
                 Some(number) => {
                     self.tag(b'n', number.len() as u64);
@@ -198,22 +211,34 @@ impl Canon {
         }
     }
 
+    /// The value of a field.
+    fn field(&mut self, key: &str, value: &Value) {
+        self.exact(key);
+        match value {
+            Value::Object(fields) => self.fields_of(key, fields, |_| true),
+            value => self.value(value),
+        }
+    }
+
     /// An object's fields, those that `keep` keeps; or the string that it stands for.
     pub(crate) fn fields(&mut self, fields: &Map<String, Value>, keep: impl Fn(&str) -> bool) {
+        self.fields_of("", fields, keep);
+    }
+
+    fn fields_of(&mut self, of: &str, fields: &Map<String, Value>, keep: impl Fn(&str) -> bool) {
         // Nothing can be masked inside what was cut: its hash is of the whole, and its ends are not the whole.
         if let Some((bytes, hash)) = cut(fields) {
             return self.hashed(bytes, hash);
         }
         let is_kept = |(key, value): &(&String, &Value)| {
-            keep(key) && !(self.strings == Strings::Masked && is_time(key, value))
+            keep(key) && !(self.strings == Strings::Masked && is_volatile(of, key, value))
         };
         let mut kept: Vec<_> = fields.iter().filter(is_kept).collect();
         // Sorted already, unless another crate makes serde_json keep the order.
         kept.sort_unstable_by_key(|(key, _)| *key);
         self.tag(b'{', kept.len() as u64);
         for (key, value) in kept {
-            self.exact(key);
-            self.value(value);
+            self.field(key, value);
         }
     }
 

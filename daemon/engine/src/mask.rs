@@ -23,6 +23,16 @@ const PID: char = '\u{E004}';
 const PATH: char = '\u{E005}';
 const NUMBER: char = '\u{E006}';
 
+/// Whether a key of an object names an id that is another each time.
+pub(crate) fn is_id_label(key: &str) -> bool {
+    name::ID_LABELS.contains(&key)
+}
+
+/// Whether a key of an object only says how long something took.
+pub(crate) fn is_amount_label(key: &str) -> bool {
+    name::AMOUNT_LABELS.contains(&key)
+}
+
 fn is_mark(c: char) -> bool {
     (TIME..=NUMBER).contains(&c)
 }
@@ -113,6 +123,9 @@ fn token(before: &str, next: char, rest: &str, numbers: LongNumbers) -> Option<T
             Label::Id => take(rest, kept, name::labelled_id, ID),
             Label::Pid => take(rest, kept, name::pid, PID),
             Label::Span => take(rest, kept, time::minutes, SPAN),
+            Label::Amount => {
+                take(rest, kept, time::minutes, SPAN).or_else(|| take(rest, kept, name::amount, SPAN))
+            }
             Label::Epoch => take(rest, kept, name::epoch, TIME),
         }
     })

@@ -8,11 +8,19 @@ const PREFIXES: [&str; 14] = [
     "thread", "trace", "span",
 ];
 
-/// Words before an id that has no shape of its own.
-const ID_LABELS: [&str; 9] = [
+/// Words before an id that has no shape of its own, and keys of one, whatever its shape: in lower case, letters alone.
+pub(super) const ID_LABELS: [&str; 17] = [
     "requestid",
     "messageid",
+    "platformmessageid",
     "callid",
+    "toolcallid",
+    "runid",
+    "eventid",
+    "deliveryid",
+    "receiptid",
+    "fileid",
+    "pollid",
     "traceid",
     "spanid",
     "sessionid",
@@ -25,7 +33,7 @@ const ID_LABELS: [&str; 9] = [
 const PID_LABELS: [&str; 4] = ["pid", "ppid", "tid", "pgid"];
 
 /// Words before a span by the clock without seconds' fraction: `ETA 0:45`.
-const SPAN_LABELS: [&str; 3] = ["elapsed", "eta", "took"];
+const SPAN_LABELS: [&str; 2] = ["eta", "took"];
 
 /// Words before seconds or milliseconds since 1970.
 const EPOCH_LABELS: [&str; 9] = [
@@ -44,18 +52,36 @@ const EPOCH_LABELS: [&str; 9] = [
 const TEMPORARY: [&str; 5] =
     ["/tmp/", "/var/tmp/", "/private/tmp/", "/var/folders/", "/private/var/folders/"];
 
+/// Keys of spans: a number behind one says how long it took. In lower case, letters alone.
+pub(super) const AMOUNT_LABELS: [&str; 10] = [
+    "duration",
+    "durationms",
+    "durationseconds",
+    "elapsed",
+    "elapsedms",
+    "elapsedseconds",
+    "latencyms",
+    "tookms",
+    "totaldurationms",
+    "totaldurationseconds",
+];
+
+/// The longest label, in bytes with what stands between its words.
+const LONGEST_LABEL: usize = 24;
+
 /// What a label announces.
 pub(super) enum Label {
     Id,
     Pid,
     Span,
+    Amount,
     Epoch,
 }
 
 /// A word that says what the number or id behind it is, with what stands between them.
 pub(super) fn label(scan: &mut Scan<'_>) -> Option<Label> {
-    let word = scan.run(2, 16, |b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'-'))?;
-    let mut letters = [0; 16];
+    let word = scan.run(2, LONGEST_LABEL, |b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'-'))?;
+    let mut letters = [0; LONGEST_LABEL];
     let mut length = 0;
     for (place, letter) in letters.iter_mut().zip(word.bytes().filter(u8::is_ascii_alphabetic)) {
         *place = letter.to_ascii_lowercase();
@@ -66,6 +92,7 @@ pub(super) fn label(scan: &mut Scan<'_>) -> Option<Label> {
         (&ID_LABELS[..], Label::Id),
         (&PID_LABELS, Label::Pid),
         (&SPAN_LABELS, Label::Span),
+        (&AMOUNT_LABELS, Label::Amount),
         (&EPOCH_LABELS, Label::Epoch),
     ];
     let (_, kind) =
@@ -80,6 +107,16 @@ pub(super) fn pid(scan: &mut Scan<'_>) -> Option<()> {
     scan.end()
 }
 
+/// A span without a unit, where a label says that it is one.
+pub(super) fn amount(scan: &mut Scan<'_>) -> Option<()> {
+    scan.digits(1, 12)?;
+    scan.maybe(|s| {
+        s.literal(".")?;
+        s.digits(1, 12)
+    });
+    scan.end()
+}
+
 /// Seconds, or parts of them, since 1970, where a label says so: from 2001 on.
 pub(super) fn epoch(scan: &mut Scan<'_>) -> Option<()> {
     scan.digits(10, 19)?;
@@ -88,7 +125,7 @@ pub(super) fn epoch(scan: &mut Scan<'_>) -> Option<()> {
 
 /// An id of any shape, where a label says so.
 pub(super) fn labelled_id(scan: &mut Scan<'_>) -> Option<()> {
-    let id = scan.run(6, 128, |b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))?;
+    let id = scan.run(2, 128, |b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))?;
     id.bytes().any(|b| b.is_ascii_digit()).then_some(())?;
     scan.end()
 }

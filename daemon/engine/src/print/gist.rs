@@ -240,6 +240,10 @@ fn stands(text: &str) -> Gist {
         match *word {
             _ if is_status && in_progress => return Gist::Waiting,
             _ if is_status && named(told).is_some() => return named(told).unwrap_or_default(),
+            // `Process running with session ID 7`
+            "process" | "command" | "job" if ["running", "queued", "pending"].contains(&told) => {
+                return Gist::Waiting;
+            }
             "still" if RUNS_STILL.contains(&told) || in_progress => return Gist::Waiting,
             "no" if next(1) == "new" && next(2) == "output" => return Gist::Waiting,
             "not" => {

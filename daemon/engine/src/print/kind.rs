@@ -224,7 +224,12 @@ fn is_named_for_waiting(name: &str) -> bool {
 
 fn does_wait(fields: &Map<String, Value>) -> bool {
     let action = text(fields, &["action", "operation", "mode"]);
-    action.is_some_and(|action| WAITING_ACTIONS.iter().any(|waits| action.eq_ignore_ascii_case(waits)))
+    // Who says something makes a poll, and does not ask how one stands.
+    let says = ["question", "options", "text", "message", "content", "body"]
+        .iter()
+        .any(|key| fields.contains_key(*key));
+    !says
+        && action.is_some_and(|action| WAITING_ACTIONS.iter().any(|waits| action.eq_ignore_ascii_case(waits)))
 }
 
 /// Whether a command only waits first: `sleep 30`, or none at all for what runs already.

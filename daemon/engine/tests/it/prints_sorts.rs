@@ -50,9 +50,13 @@ fn a_tool_is_known_by_whatever_name_its_makers_gave_it() {
     ] {
         assert_eq!(kind(tool, input), Kind::Wait, "{tool}");
     }
-    for (tool, input) in
-        [("process", r#"{"action":"kill"}"#), ("git_status", "{}"), ("x", "[1]"), ("", "nonsense")]
-    {
+    for (tool, input) in [
+        ("process", r#"{"action":"kill"}"#),
+        ("message", r#"{"action":"poll","question":"lunch?"}"#),
+        ("git_status", "{}"),
+        ("x", "[1]"),
+        ("", "nonsense"),
+    ] {
         assert_eq!(kind(tool, input), Kind::Other, "{tool}");
     }
 }

@@ -6,11 +6,12 @@ use crate::support::calls::Agent;
 
 type Poll = fn(&mut Agent, usize);
 
-const POLLS: [Poll; 8] = [
+const POLLS: [Poll; 9] = [
     |agent, _| agent.makes("BashOutput", "{\"bash_id\":\"1\"}", true, "<status>running</status>"),
     |agent, _| agent.makes("process", "{\"action\":\"poll\",\"id\":1}", true, "nothing"),
     |agent, _| agent.runs("curl -s x/job", true, "{\\\"status\\\":\\\"in_progress\\\"}"),
     |agent, _| agent.runs("tail -n 3 log", true, "(no new output)"),
+    |agent, _| agent.makes("write_stdin", "{\"chars\":\"\"}", true, "Process running with session ID 7"),
     |agent, _| agent.runs("./ready", true, "Not ready yet"),
     |agent, _| agent.runs("sleep 5", true, ""),
     |agent, _| agent.makes("job_state", "{}", true, "Pending"),
