@@ -144,7 +144,7 @@ fn is_volatile(of: &str, key: &str, value: &Value) -> bool {
 }
 
 /// The JSON object or array that a text is, as tools print theirs.
-fn nested(text: &str) -> Option<Value> {
+pub(crate) fn nested(text: &str) -> Option<Value> {
     let text = text.trim_ascii();
     let is_one =
         (text.starts_with('{') && text.ends_with('}')) || (text.starts_with('[') && text.ends_with(']'));

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::canon::{Canon, Strings, head, read};
+use crate::canon::{Canon, Strings, head, nested, read};
 use crate::mask::{LongNumbers, masked};
 
 pub use gist::Gist;
@@ -126,7 +126,7 @@ pub fn outcome(ok: bool, response: Option<&str>) -> Print {
 /// The print of what came out of a call, and what that says.
 pub fn came(ok: bool, response: Option<&str>) -> (Print, Gist) {
     let mut canon = Canon::new(if ok { "ok" } else { "error" }, Strings::Masked);
-    let value = response.map(said);
+    let value = response.map(|response| through(said(response)));
     canon.value(value.as_ref().unwrap_or(&Value::Null));
     (Print(canon.finish()), gist::of(ok, value.as_ref()))
 }
@@ -149,7 +149,7 @@ pub fn error(tool: &str, text: &str) -> Print {
 /// Whether an outcome's words are those of a refusal, by a human, another hook, or us, or of a call that was given up
 /// for another: for callers that are told the words alone.
 pub fn is_refusal(response: Option<&str>) -> bool {
-    gist::of(false, response.map(said).as_ref()) != Gist::Plain
+    gist::of(false, response.map(|response| through(said(response))).as_ref()) != Gist::Plain
 }
 
 /// The beginning of an error's text for people, on one line.
@@ -162,6 +162,14 @@ pub(crate) fn words(response: &str, max_chars: usize) -> String {
 
 fn said(response: &str) -> Value {
     read(response).unwrap_or_else(|| Value::String(response.to_owned()))
+}
+
+/// What a tool printed, where that is JSON.
+fn through(value: Value) -> Value {
+    match value.as_str().and_then(nested) {
+        Some(printed) => printed,
+        None => value,
+    }
 }
 
 /// What counts of an error's text.

@@ -114,10 +114,7 @@ pub(super) fn of(ok: bool, response: Option<&Value>) -> Gist {
             refused => refused,
         };
     }
-    let is_nothing = || {
-        let text = text.trim();
-        response.is_none_or(is_nothing) || NOTHING.iter().any(|none| text.starts_with(none))
-    };
+    let is_nothing = || response.is_none_or(is_nothing) || says_nothing(&text);
     match all {
         true if is_nothing() => Gist::Empty,
         true => stands(&text),
@@ -175,12 +172,19 @@ fn beginning(text: &str, bytes: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
+/// Whether a text says that there is nothing.
+fn says_nothing(text: &str) -> bool {
+    let text = text.trim_start().as_bytes();
+    let begins = |none: &str| text.get(..none.len()).is_some_and(|b| b.eq_ignore_ascii_case(none.as_bytes()));
+    NOTHING.iter().any(|none| begins(none))
+}
+
 /// Whether a response has nothing in it: no text, no item, and no number but 0 of what there are.
 fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(_) | Value::Number(_) => false,
-        Value::String(text) => ["", "[]", "{}", "null"].contains(&text.trim()),
+        Value::String(text) => ["", "[]", "{}", "null"].contains(&text.trim()) || says_nothing(text),
         Value::Array(items) => items.iter().all(|item| match item {
             // A block of text: what counts is the text.
             Value::Object(fields) if fields.contains_key("type") => {

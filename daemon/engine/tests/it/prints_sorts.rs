@@ -99,6 +99,8 @@ fn nothing_is_known_in_every_shape_of_it() {
         "Found 0 files",
         "[]",
         "(Bash completed with no output)",
+        r#"{"durationMs":4,"output":"No matches found"}"#,
+        r#"{"results":[],"took":3}"#,
     ] {
         assert_eq!(gist(true, nothing), Gist::Empty, "{nothing}");
     }
