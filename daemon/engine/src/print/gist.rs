@@ -52,7 +52,7 @@ const VETOES: [&str; 3] =
     ["call is refused until a person", "the turn was stopped before this call", "circuit open:"];
 
 /// Beginnings of what tools say where there is nothing.
-const NOTHING: [&str; 16] = [
+const NOTHING: [&str; 17] = [
     "no matches",
     "no match found",
     "no files",
@@ -69,6 +69,7 @@ const NOTHING: [&str; 16] = [
     "found 0 ",
     "(bash completed with no output)",
     "<system-reminder>warning: the file exists but the contents are empty",
+    "<system-reminder>warning: the file exists but is shorter than",
 ];
 
 const STATUSES: [&str; 3] = ["status", "state", "phase"];
