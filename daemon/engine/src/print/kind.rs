@@ -158,8 +158,7 @@ const SEARCHES: &[&str] =
 /// Beginnings of the names of tools that search or list.
 const SEARCH_BEGINNINGS: [&str; 5] = ["search", "find", "grep", "list", "glob"];
 
-const WAITS: &[&str] =
-    &["bashoutput", "taskoutput", "agentoutput", "agentoutputtool", "monitor", "getoutput"];
+const WAITS: &[&str] = &["bashoutput", "taskoutput", "agentoutputtool", "monitor"];
 
 /// Actions of a tool with several that wait.
 const WAITING_ACTIONS: [&str; 4] = ["poll", "wait", "status", "sleep"];
@@ -219,7 +218,10 @@ fn is_named_for_waiting(name: &str) -> bool {
     let is_of_git = name.starts_with("git");
     let begins = ["wait", "sleep", "poll"].iter().any(|word| name.starts_with(word));
     let ends = ["wait", "waitfor", "sleep", "poll", "status"].iter().any(|word| name.ends_with(word));
-    !is_of_git && (begins || ends)
+    // `read_terminal_output`, `get_process_output`: not `write_output`.
+    let of_background = ["get", "read", "check", "view", "process", "terminal", "shell", "command", "agent"];
+    let gives_output = name.ends_with("output") && of_background.iter().any(|word| name.starts_with(word));
+    !is_of_git && (begins || ends || gives_output)
 }
 
 fn does_wait(fields: &Map<String, Value>) -> bool {

@@ -44,6 +44,9 @@ fn a_tool_is_known_by_whatever_name_its_makers_gave_it() {
     for (tool, input) in [
         ("BashOutput", "{}"),
         ("TaskOutput", "{}"),
+        ("AgentOutputTool", "{}"),
+        ("get_output", "{}"),
+        ("read_terminal_output", "{}"),
         ("wait_for", "{}"),
         ("get_job_status", "{}"),
         ("process", r#"{"action":"Poll"}"#),
@@ -54,6 +57,7 @@ fn a_tool_is_known_by_whatever_name_its_makers_gave_it() {
         ("process", r#"{"action":"kill"}"#),
         ("message", r#"{"action":"poll","question":"lunch?"}"#),
         ("git_status", "{}"),
+        ("write_output", "{}"),
         ("x", "[1]"),
         ("", "nonsense"),
     ] {
