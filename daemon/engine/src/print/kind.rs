@@ -199,7 +199,7 @@ pub(super) fn of(tool: &str, input: &Value) -> Kind {
         Kind::Read(part(fields))
     } else if is(SEARCHES) || SEARCH_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)) {
         Kind::Search
-    } else if is(WAITS) || is_named_for_waiting(name) || does_wait(fields) {
+    } else if is(WAITS) || is_named_for_waiting(name) || does_wait(fields) || sends_nothing(name, fields) {
         Kind::Wait
     } else {
         Kind::Other
@@ -232,6 +232,12 @@ fn does_wait(fields: &Map<String, Value>) -> bool {
         .any(|key| fields.contains_key(*key));
     !says
         && action.is_some_and(|action| WAITING_ACTIONS.iter().any(|waits| action.eq_ignore_ascii_case(waits)))
+}
+
+/// Whether nothing is sent to a process that runs: its output is waited for.
+fn sends_nothing(name: &str, fields: &Map<String, Value>) -> bool {
+    let sends = ["writestdin", "sendinput", "writetoprocess", "sendtoterminal"].contains(&name);
+    sends && text(fields, &["chars", "input", "data", "text"]).is_some_and(str::is_empty)
 }
 
 /// Whether a command only waits first: `sleep 30`, or none at all for what runs already.

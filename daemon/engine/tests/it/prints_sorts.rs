@@ -46,6 +46,7 @@ fn a_tool_is_known_by_whatever_name_its_makers_gave_it() {
         ("TaskOutput", "{}"),
         ("AgentOutputTool", "{}"),
         ("get_output", "{}"),
+        ("write_stdin", r#"{"session_id":1,"chars":""}"#),
         ("read_terminal_output", "{}"),
         ("wait_for", "{}"),
         ("get_job_status", "{}"),
@@ -58,6 +59,7 @@ fn a_tool_is_known_by_whatever_name_its_makers_gave_it() {
         ("message", r#"{"action":"poll","question":"lunch?"}"#),
         ("git_status", "{}"),
         ("write_output", "{}"),
+        ("write_stdin", r#"{"session_id":1,"chars":"y\n"}"#),
         ("x", "[1]"),
         ("", "nonsense"),
     ] {
