@@ -104,16 +104,16 @@ impl State {
 
     /// The tightest of these that exist and are shut, as far as the configuration lets them stop anybody.
     pub fn tightest_of(&self, budgets: &[BudgetId], circuit: &CircuitId) -> Option<Shut<'_>> {
-        self.tightest(budgets, self.circuit(circuit))
+        self.tightest(budgets.iter().filter_map(|id| self.budgets.get(id)), self.circuit(circuit))
     }
 
     /// As [`Self::tightest_of`], with the circuit as it is now.
     pub(crate) fn tightest<'a>(
         &'a self,
-        budgets: &[BudgetId],
+        budgets: impl Iterator<Item = &'a Budget>,
         circuit: Option<&'a Circuit>,
     ) -> Option<Shut<'a>> {
-        let budgets = budgets.iter().filter(|_| self.policy.enabled).filter_map(|id| self.budgets.get(id));
+        let budgets = budgets.filter(|_| self.policy.enabled);
         Shut::tightest(budgets, circuit.filter(|_| self.policy.circuits.trips()))
     }
 }

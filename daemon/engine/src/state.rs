@@ -86,17 +86,21 @@ impl State {
 
     /// The budgets that a request of this agent counts in, its own first (4.7). They need not exist yet.
     pub fn above(&self, session: &SessionId, agent: &AgentKey) -> Vec<BudgetId> {
-        let named = self.sessions.get(session).and_then(|s| s.env_task.as_deref());
-        self.above_naming(session, agent, named)
+        let known = self.sessions.get(session);
+        Self::above_of(known, session, agent, known.and_then(|s| s.env_task.as_deref()))
     }
 
-    /// As [`Self::above`], where the client's environment names this task now.
-    pub fn above_naming(&self, session: &SessionId, agent: &AgentKey, task: Option<&str>) -> Vec<BudgetId> {
+    /// As [`Self::above`], of a session as it is `known`, where the client's environment names this task now.
+    pub(crate) fn above_of(
+        known: Option<&Session>,
+        session: &SessionId,
+        agent: &AgentKey,
+        task: Option<&str>,
+    ) -> Vec<BudgetId> {
         let mut ids = Vec::with_capacity(3);
         if let AgentKey::Sub(id) = agent {
             ids.push(BudgetId::Agent(id.clone()));
         }
-        let known = self.sessions.get(session);
         ids.push(BudgetId::Session(known.map_or(session, Session::purse).clone()));
         let given = known.map(|s| &s.tasks);
         let named = task.filter(|t| given.is_none_or(|given| !given.contains(*t)));

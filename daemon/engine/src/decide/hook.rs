@@ -21,10 +21,12 @@ use crate::time::Timestamp;
 use crate::verdict::{Verdict, Why};
 
 pub(super) fn decide(state: &State, hook: &Hook, now: Timestamp) -> Decision {
-    let mut events = meet(state, hook, now);
+    let known = state.sessions.get(&hook.session);
+    let mut events = meet_as(known, state, hook, now);
     let counted = calls::count(state, hook, now, &mut events);
-    let above = above(state, hook);
-    let verdict = match state.tightest(&above, counted.meets()) {
+    let above: Vec<&Budget> =
+        above(known, state, hook).iter().filter_map(|id| state.budgets.get(id)).collect();
+    let verdict = match state.tightest(above.iter().copied(), counted.meets()) {
         Some(shut) => stopped(state, hook, shut, now, &mut events),
         None => texts::open(state, hook, &above, &counted, &mut events),
     };
@@ -33,9 +35,9 @@ pub(super) fn decide(state: &State, hook: &Hook, now: Timestamp) -> Decision {
 
 /// The budgets above a hook. Its own client's environment says which task it draws on, whatever that of another
 /// client on the same session said last.
-fn above(state: &State, hook: &Hook) -> Vec<BudgetId> {
+fn above(known: Option<&Session>, state: &State, hook: &Hook) -> Vec<BudgetId> {
     let named = hook.task.as_deref().map(to_name);
-    let mut ids = state.above_naming(&hook.session, &hook.agent, named.as_deref());
+    let mut ids = State::above_of(known, &hook.session, &hook.agent, named.as_deref());
     if let Some(purse) = draws_on(state, hook) {
         let own = BudgetId::Session(hook.session.clone());
         ids.iter_mut().filter(|id| **id == own).for_each(|id| *id = BudgetId::Session(purse.clone()));
@@ -142,9 +144,12 @@ pub(super) fn alert(id: AlertId, budget: &Budget, alert_type: AlertType, now: Ti
 
 /// Makes known what a hook names for the first time: session, agent, task and their budgets.
 pub(super) fn meet(state: &State, hook: &Hook, now: Timestamp) -> Vec<Event> {
+    meet_as(state.sessions.get(&hook.session), state, hook, now)
+}
+
+fn meet_as(known: Option<&Session>, state: &State, hook: &Hook, now: Timestamp) -> Vec<Event> {
     let mut events = Vec::new();
     let began = now.min(hook.wall);
-    let known = state.sessions.get(&hook.session);
     if !known.is_some_and(|session| says_nothing_new(session, hook, now)) {
         events.push(Event::Session(met_session(state, known, hook, now)));
     }

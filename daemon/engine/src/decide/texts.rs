@@ -19,7 +19,7 @@ use crate::verdict::{Because, CircuitStands, ModelText, Verdict, Why};
 pub(super) fn open(
     state: &State,
     hook: &Hook,
-    above: &[BudgetId],
+    above: &[&Budget],
     counted: &Counted,
     events: &mut Vec<Event>,
 ) -> Verdict {
@@ -70,14 +70,13 @@ fn status(state: &State, hook: &Hook, circuit: Option<&Circuit>) -> Option<Model
 fn warning(
     state: &State,
     hook: &Hook,
-    above: &[BudgetId],
+    above: &[&Budget],
     events: &mut Vec<Event>,
 ) -> Option<(Because, ModelText)> {
     if !state.policy.enabled {
         return None;
     }
-    let mut warn =
-        above.iter().filter_map(|id| state.budgets.get(id)).filter(|b| b.status == Status::Warning);
+    let mut warn = above.iter().copied().filter(|b| b.status == Status::Warning);
     // Mostly none does, and nothing else is looked up then.
     let first = warn.next()?;
     let agent = state.agents.get(&(hook.session.clone(), hook.agent.clone()))?;
