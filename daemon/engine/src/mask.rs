@@ -85,7 +85,8 @@ struct Token {
 type Rule = fn(&mut Scan<'_>) -> Option<()>;
 
 /// What a word may begin.
-const AT_WORDS: [(Rule, char); 3] = [(name::uuid, ID), (name::prefixed_id, ID), (name::hex_id, ID)];
+const AT_WORDS: [(Rule, char); 4] =
+    [(name::uuid, ID), (name::prefixed_id, ID), (name::hex_id, ID), (name::cell, ID)];
 
 /// What a number may begin besides.
 const AT_NUMBERS: [(Rule, char); 4] =

@@ -14,12 +14,13 @@ use std::collections::BTreeSet;
 
 use bursar_engine::command::{Act, Command, Hook, Operator};
 use bursar_engine::decide::Reply;
-use bursar_engine::detect::Detector;
+use bursar_engine::detect::{Detector, Heard};
+use bursar_engine::event::Event;
 use bursar_engine::policy::{CircuitPolicy, Mode, OnPause, Policy};
 use bursar_engine::records::BreakerState;
 use bursar_engine::time::Timestamp;
 use bursar_engine::verdict::ModelText;
-use bursar_engine::{State, decide};
+use bursar_engine::{Decision, State, decide};
 use bursar_protocol::cut;
 use bursar_protocol::hook_input::HookInput;
 use bursar_protocol::message::HookFrame;
@@ -146,6 +147,8 @@ pub struct Replay {
     met: BTreeSet<String>,
     acts: u64,
     seen: Seen,
+    /// Warnings that no hook has carried yet.
+    unheard: Vec<Heard>,
 }
 
 /// The session's id in the state that a replay makes for itself.
@@ -162,7 +165,13 @@ impl Replay {
             circuits,
             ..Policy::default()
         };
-        Self { state: State::new(policy), met: BTreeSet::new(), acts: 0, seen: Seen::default() }
+        Self {
+            state: State::new(policy),
+            met: BTreeSet::new(),
+            acts: 0,
+            seen: Seen::default(),
+            unheard: Vec::new(),
+        }
     }
 
     /// What came of it so far.
@@ -225,14 +234,8 @@ impl Replay {
             .collect();
         let decision = decide(&self.state, command, at);
         decision.events.iter().for_each(|event| self.state.evolve(event));
+        self.warnings(command, &decision);
         let (call, seen) = (self.seen.calls, &mut self.seen);
-        if let Reply::Verdict(verdict) = &decision.reply {
-            let heard = verdict.texts.iter().filter_map(|text| match text {
-                ModelText::Loop(heard) => Some((call, heard.detector)),
-                _ => None,
-            });
-            seen.warned.extend(heard);
-        }
         for circuit in half_open.iter().filter_map(|id| self.state.circuit(id)) {
             match circuit.state {
                 BreakerState::Open => seen.reopened_at = seen.reopened_at.or(Some(call)),
@@ -246,6 +249,34 @@ impl Replay {
             seen.tripped_at = Some(call);
             seen.detector = circuit.trip.as_ref().map(|trip| trip.detector);
             seen.why = circuit.trip.as_ref().map(ToString::to_string);
+        }
+    }
+}
+
+impl Replay {
+    /// A warning counts from when it is due: the model hears it with its next hook that carries text.
+    fn warnings(&mut self, command: &Command, decision: &Decision) {
+        let call = self.seen.calls;
+        if let Reply::Verdict(verdict) = &decision.reply {
+            for text in &verdict.texts {
+                let ModelText::Loop(heard) = text else { continue };
+                match self.unheard.iter().position(|due| due == heard) {
+                    Some(at) => drop(self.unheard.remove(at)),
+                    None => self.seen.warned.push((call, heard.detector)),
+                }
+            }
+        }
+        if !matches!(command, Command::Hook(hook) if !hook.event.carries_text()) {
+            return;
+        }
+        for event in &decision.events {
+            if let Event::Circuit(circuit) = event
+                && let Some(due) = &circuit.window.trail.warning
+                && !self.unheard.contains(due)
+            {
+                self.unheard.push(due.clone());
+                self.seen.warned.push((call, due.detector));
+            }
         }
     }
 }

@@ -28,13 +28,17 @@ pub(super) fn judge_evidence(window: &Window, policy: &CircuitPolicy, now: Times
         return None;
     }
     let length_ms = policy.rapid_fire_window_s.saturating_mul(1_000);
-    let lately = window.times.iter().rev().take_while(|at| now.since(**at) < length_ms).count();
+    let within =
+        |times: &[Timestamp]| times.iter().rev().take_while(|at| now.since(**at) < length_ms).count();
+    let (lately, repeats) = (within(&window.times), within(&window.trail.repeats));
     let steps = &window.trail.steps;
-    let ended = lately.min(steps.len());
+    let ended = lately.saturating_sub(repeats).min(steps.len());
     let newest = steps.iter().skip(steps.len() - ended);
     let mut pairs: Vec<_> = newest.map(|step| step.pair).collect();
     pairs.sort_unstable();
     pairs.dedup();
+    // Equal calls of one message are one step, and calls all the same.
+    let ended = ended + repeats;
     Some(finding(lately as u64, ended >= MANY && pairs.len() * 2 <= ended, policy))
 }
 

@@ -48,6 +48,8 @@ pub struct Trail {
     edit: Option<Print>,
     /// When the last call ended that did not wait by itself.
     acted: Timestamp,
+    /// When calls ended lately that were the same as another of their message; oldest first.
+    pub(crate) repeats: Last<Timestamp, { rapid_fire::TOO_MANY }>,
     /// How many of them differ.
     pub(crate) distinct: u32,
     /// The message whose calls are ending.
@@ -129,9 +131,11 @@ impl Window {
             // A poll that fails is told that it is not there yet.
             _ => call.kind == Kind::Poll || (outcome.ok && call.kind == Kind::Wait),
         };
-        // A look after a real wait that shows what it had shown is a poll by two calls, whatever it looks at.
+        // A look after a real wait that shows what it had shown is a poll by two calls, whatever it looks at; so is one
+        // that takes its time and says that something runs still.
         let looks = call.kind.looks() && outcome.ok && outcome.gist != Gist::Ended;
-        let looks_again = looks && !is_new && trail.waits.lasts_since(trail.acted, at);
+        let in_wait = outcome.gist == Gist::Waiting || trail.waits.is_last();
+        let looks_again = looks && !is_new && in_wait && Waits::is_patient(trail.acted, at);
         if !waits {
             trail.acted = at;
         }
@@ -155,7 +159,9 @@ impl Window {
         }
         trail.denials.pass(&ended);
         found.note(trail.waits.note(&ended));
-        if !ended.again_in_message {
+        if ended.again_in_message {
+            trail.repeats.push(at);
+        } else {
             found.note(trail.repeated.note(&ended, policy));
             found.note(trail.cycles.note(&ended));
             if !waits {

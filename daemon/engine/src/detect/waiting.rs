@@ -33,9 +33,14 @@ struct Wait {
 pub(crate) struct Waits(Last<Wait, MAX_FOLLOWED>);
 
 impl Waits {
-    /// Whether the last call waited, and whoever calls has been patient since then.
-    pub(super) fn lasts_since(&self, then: Timestamp, now: Timestamp) -> bool {
-        !self.0.is_empty() && now.since(then) >= QUICK_MS
+    /// Whether the last call waited.
+    pub(super) fn is_last(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// Whether who calls now and called then takes time between.
+    pub(super) fn is_patient(then: Timestamp, now: Timestamp) -> bool {
+        now.since(then) >= QUICK_MS
     }
 
     /// Whatever is done between ends the waiting, and so does another answer.

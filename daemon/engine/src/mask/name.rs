@@ -153,11 +153,22 @@ pub(super) fn address(scan: &mut Scan<'_>) -> Option<()> {
 
 /// `toolu_01AbC…`, `chatcmpl-9x…`: a known prefix and at least eight letters and digits.
 pub(super) fn prefixed_id(scan: &mut Scan<'_>) -> Option<()> {
+    if scan.maybe(short_session).is_some() {
+        return Some(());
+    }
     let prefix = scan.run(3, 8, |b| b.is_ascii_lowercase())?;
     scan.one_of(b"_-")?;
     PREFIXES.contains(&prefix).then_some(())?;
     let id = scan.run(8, 128, |b| b.is_ascii_alphanumeric() || b == b'_')?;
     id.bytes().any(|b| b.is_ascii_digit()).then_some(())?;
+    scan.end()
+}
+
+/// `sess-3`: nothing else is called so.
+fn short_session(scan: &mut Scan<'_>) -> Option<()> {
+    scan.literal("sess")?;
+    scan.one_of(b"_-")?;
+    scan.digits(1, 10)?;
     scan.end()
 }
 
@@ -172,12 +183,32 @@ pub(super) fn hex_id(scan: &mut Scan<'_>) -> Option<()> {
     scan.end()
 }
 
-/// A path below a place for temporary files, to its end.
+/// A path below a place for temporary files, to its end; and where a client keeps a result that was too long, under a
+/// name that is another each time.
 pub(super) fn temporary_path(scan: &mut Scan<'_>) -> Option<()> {
-    TEMPORARY.iter().find_map(|place| scan.maybe(|s| s.literal(place)))?;
+    let place = TEMPORARY.iter().find_map(|place| scan.maybe(|s| s.literal(place)));
     let length = scan.0.find(|c| !is_path(c)).unwrap_or(scan.0.len());
-    scan.0 = scan.0.get(length..).filter(|_| length > 0)?;
+    let path = scan.0.get(..length).filter(|path| !path.is_empty())?;
+    if place.is_none() && !(path.len() <= LONGEST_PATH && path.contains(KEPT_RESULTS)) {
+        return None;
+    }
+    scan.0 = scan.0.get(length..)?;
     Some(())
+}
+
+/// The folder where clients keep results that were too long to show.
+const KEPT_RESULTS: &str = "/tool-results/";
+
+/// The longest path that is looked through, in bytes.
+const LONGEST_PATH: usize = 1_024;
+
+/// `In[5]`, `Out[12]`: cells of a notebook are counted up with each that is run.
+pub(super) fn cell(scan: &mut Scan<'_>) -> Option<()> {
+    scan.maybe(|s| s.literal("In")).or_else(|| scan.literal("Out"))?;
+    scan.maybe(|s| s.literal(" "));
+    scan.literal("[")?;
+    scan.digits(1, 6)?;
+    scan.literal("]")
 }
 
 /// Whether a path goes on with this character. What quotes, lists, and ends sentences or lines around paths does not.

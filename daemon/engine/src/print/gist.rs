@@ -52,8 +52,9 @@ const VETOES: [&str; 3] =
     ["call is refused until a person", "the turn was stopped before this call", "circuit open:"];
 
 /// Beginnings of what tools say where there is nothing.
-const NOTHING: [&str; 17] = [
+const NOTHING: [&str; 18] = [
     "no matches",
+    "no matching ",
     "no match found",
     "no files",
     "no results",
@@ -74,7 +75,7 @@ const NOTHING: [&str; 17] = [
 
 const STATUSES: [&str; 3] = ["status", "state", "phase"];
 
-const RUNS_STILL: [&str; 13] = [
+const RUNS_STILL: [&str; 20] = [
     "running",
     "pending",
     "queued",
@@ -88,6 +89,13 @@ const RUNS_STILL: [&str; 13] = [
     "provisioning",
     "creating",
     "scheduled",
+    "training",
+    "executing",
+    "initializing",
+    "compiling",
+    "installing",
+    "downloading",
+    "uploading",
 ];
 
 const HAS_ENDED: [&str; 11] = [

@@ -152,8 +152,7 @@ const SUBAGENTS: &[&str] = &[
     "sessionsspawn",
 ];
 
-const SEARCHES: &[&str] =
-    &["ls", "glob", "grep", "ripgrep", "list", "find", "search", "codebasesearch", "filesearch", "websearch"];
+const SEARCHES: &[&str] = &["ls", "glob", "grep", "ripgrep", "list", "find", "search"];
 
 /// Beginnings of the names of tools that search or list.
 const SEARCH_BEGINNINGS: [&str; 5] = ["search", "find", "grep", "list", "glob"];
@@ -197,7 +196,7 @@ pub(super) fn of(tool: &str, input: &Value) -> Kind {
         if views { Kind::Read(part(fields)) } else { Kind::Edit(file(fields)) }
     } else if is(READS) {
         Kind::Read(part(fields))
-    } else if is(SEARCHES) || SEARCH_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)) {
+    } else if is(SEARCHES) || is_named_for_searching(name) {
         Kind::Search
     } else if is(WAITS) || is_named_for_waiting(name) || does_wait(fields) || sends_nothing(name, fields) {
         Kind::Wait
@@ -212,6 +211,11 @@ fn plain(tool: &str) -> String {
     let last = last.rsplit(['.', '/', ':']).next().unwrap_or(last);
     let letters = last.chars().filter(char::is_ascii_alphanumeric);
     letters.take(64).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+fn is_named_for_searching(name: &str) -> bool {
+    let ends = name.ends_with("search") && !name.ends_with("research");
+    ends || SEARCH_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 
 fn is_named_for_waiting(name: &str) -> bool {
@@ -244,7 +248,10 @@ fn sends_nothing(name: &str, fields: &Map<String, Value>) -> bool {
 fn waits(command: &str) -> bool {
     let command = command.trim_start();
     let rest = command.strip_prefix("sleep").map(str::trim_start);
-    command.is_empty() || rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    let sleeps = rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let by_program = (command.starts_with("python") && command.contains("time.sleep("))
+        || command.get(..11).is_some_and(|word| word.eq_ignore_ascii_case("start-sleep"));
+    command.is_empty() || sleeps || by_program
 }
 
 /// The string of the first of these fields that has one; of a cut one its beginning.
