@@ -86,3 +86,17 @@ fn told_in_another_way_it_comes_to_the_same() {
     }
     assert!(wrongs.is_empty(), "{}", wrongs.join("\n"));
 }
+
+#[test]
+fn a_warning_counts_from_when_it_is_due_though_no_hook_carries_it_yet() {
+    for (event, trips) in [("_compact", 6), ("_stop_blocked", 10)] {
+        let call = json!({"tool": event, "input": {}, "ok": true, "output": "", "t": 0.0});
+        let told = json!({"name": event, "calls": vec![call; 12], "expect": "trip", "at_call": trips, "warn": "must"});
+        let seen = Scenario::read(&told.to_string()).unwrap().replay(&CircuitPolicy::default());
+        assert_eq!(
+            (seen.warned.first().map(|(at, _)| *at), seen.tripped_at),
+            (Some(3), Some(trips)),
+            "{event}"
+        );
+    }
+}

@@ -143,6 +143,10 @@ fn is_volatile(of: &str, key: &str, value: &Value) -> bool {
     is_id_label(&key) || (key == "id" && WITH_ID.contains(&of)) || (tells_time && decimal(text).is_some())
 }
 
+/// How often JSON is looked for in a text of JSON. An agent chooses the text, and each level may be nested as deep as JSON
+/// is read at all: more of them would be a question of the stack.
+const MAX_NESTED: u8 = 2;
+
 /// The JSON object or array that a text is, as tools print theirs.
 pub(crate) fn nested(text: &str) -> Option<Value> {
     let text = text.trim_ascii();
@@ -155,12 +159,14 @@ pub(crate) fn nested(text: &str) -> Option<Value> {
 pub(crate) struct Canon {
     hash: Xxh3,
     strings: Strings,
+    /// In so many texts of JSON it is at present.
+    nested: u8,
 }
 
 impl Canon {
     /// Begins with what kind of thing this is, so that nothing of one kind equals anything of another.
     pub(crate) fn new(kind: &str, strings: Strings) -> Self {
-        let mut canon = Self { hash: Xxh3::new(), strings };
+        let mut canon = Self { hash: Xxh3::new(), strings, nested: 0 };
         canon.exact(kind);
         canon
     }
@@ -177,10 +183,12 @@ impl Canon {
     /// A string, as this one's strings are taken.
     pub(crate) fn string(&mut self, text: &str) {
         match self.strings {
-            Strings::Masked => match nested(text) {
+            Strings::Masked => match Some(text).filter(|_| self.nested < MAX_NESTED).and_then(nested) {
                 Some(value) => {
+                    self.nested += 1;
                     self.tag(b'j', 0);
                     self.value(&value);
+                    self.nested -= 1;
                 }
                 None => self.exact(&masked(text, LongNumbers::Kept)),
             },

@@ -251,9 +251,7 @@ impl Replay {
             seen.why = circuit.trip.as_ref().map(ToString::to_string);
         }
     }
-}
 
-impl Replay {
     /// A warning counts from when it is due: the model hears it with its next hook that carries text.
     fn warnings(&mut self, command: &Command, decision: &Decision) {
         let call = self.seen.calls;

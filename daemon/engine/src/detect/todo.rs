@@ -26,13 +26,13 @@ pub(crate) struct Todos {
 }
 
 impl Todos {
-    /// A board that is looked at and has changed is work of others.
+    /// A board that is looked at and has changed is work of others; one that is looked at in a wait is waited for.
     pub(super) fn note(&mut self, message: &Message) -> Option<Finding> {
         if !message.is_only_lists() {
             *self = Self::default();
             return None;
         }
-        if message.lists_change {
+        if message.lists_change || message.is_partial {
             return None;
         }
         if message.is_only_additions() {

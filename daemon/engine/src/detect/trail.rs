@@ -1,7 +1,7 @@
 //! What the evidence detectors see of an agent's calls: one view that each call moves on by a constant amount of work.
 //!
-//! **Bound.** At most [`MAX_STEPS`] steps, 8 calls, errors and waits each, 6 steps of a cycle, 128 parts of files and 16
-//! calls of a message are remembered: under 6 KiB an agent, however long it runs.
+//! **Bound.** At most [`MAX_STEPS`] steps, 8 calls, errors and waits each, 6 steps of a cycle, 128 parts of files, 16
+//! calls of a message and 60 times are remembered: under 6 KiB an agent, however long it runs.
 
 use serde::{Deserialize, Serialize};
 
@@ -46,8 +46,10 @@ pub struct Trail {
     pub(crate) steps: Last<Step, MAX_STEPS>,
     /// The last good edit that was not made lately.
     edit: Option<Print>,
-    /// When the last call ended that did not wait by itself.
+    /// When the last call ended that did not wait.
     acted: Timestamp,
+    /// The last call did nothing but wait, or looked after such a call.
+    slept: bool,
     /// When calls ended lately that were the same as another of their message; oldest first.
     pub(crate) repeats: Last<Timestamp, { rapid_fire::TOO_MANY }>,
     /// How many of them differ.
@@ -131,15 +133,18 @@ impl Window {
             // A poll that fails is told that it is not there yet.
             _ => call.kind == Kind::Poll || (outcome.ok && call.kind == Kind::Wait),
         };
-        // A look after a real wait that shows what it had shown is a poll by two calls, whatever it looks at; so is one
+        // A look after a mere wait that shows what it had shown is a poll by two calls, whatever it looks at; so is one
         // that takes its time and says that something runs still.
         let looks = call.kind.looks() && outcome.ok && outcome.gist != Gist::Ended;
-        let in_wait = outcome.gist == Gist::Waiting || trail.waits.is_last();
+        let in_wait = outcome.gist == Gist::Waiting || trail.slept;
         let looks_again = looks && !is_new && in_wait && Waits::is_patient(trail.acted, at);
+        // What tells that something runs still is looked at for that alone. Several looks may follow one wait.
+        let sleeps = waits && call.kind == Kind::Wait && outcome.gist != Gist::Waiting;
+        trail.slept = sleeps || (looks_again && trail.slept);
+        let waits = waits || looks_again;
         if !waits {
             trail.acted = at;
         }
-        let waits = waits || looks_again;
         let before = trail.steps.iter().rev().find(|step| step.call == call.print);
         let ended = Ended {
             call,

@@ -33,11 +33,6 @@ struct Wait {
 pub(crate) struct Waits(Last<Wait, MAX_FOLLOWED>);
 
 impl Waits {
-    /// Whether the last call waited.
-    pub(super) fn is_last(&self) -> bool {
-        !self.0.is_empty()
-    }
-
     /// Whether who calls now and called then takes time between.
     pub(super) fn is_patient(then: Timestamp, now: Timestamp) -> bool {
         now.since(then) >= QUICK_MS

@@ -86,6 +86,12 @@ fn outcomes_that_differ_in_what_differs_each_time_are_one() {
         (r#"[{"file_id": "f_1", "durationMs": 12}]"#, r#"[{"file_id": "f_2", "durationMs": 3100}]"#),
         (r#"{"log": "{\"took_ms\": 12, \"ok\": true}"}"#, r#"{"log": "{\"ok\": true, \"took_ms\": 7}"}"#),
         ("ok duration_ms=103 elapsed: 4.25", "ok duration_ms=99 elapsed: 17"),
+        ("still running (session sess-3)", "still running (session sess-14)"),
+        ("Cell In[5], line 1", "Cell In[12], line 1"),
+        (
+            "saved to: /home/u/.claude/projects/-w/tool-results/b1.txt\nPreview",
+            "saved to: /home/u/.claude/projects/-w/tool-results/b22.txt\nPreview",
+        ),
         ("toolu_01AbCdEfGhIjKl ok", "toolu_01ZyXwVuTsRqPo ok"),
         ("(req_011CSabcdefg)", "(req_011CSzyxwvut9)"),
         ("request_id: x9-k3f7q", "request_id: b2-m8w1z"),
@@ -112,6 +118,9 @@ fn outcomes_that_differ_in_what_they_say_differ() {
         (r#"{"issue": {"id": "1"}}"#, r#"{"issue": {"id": "2"}}"#),
         (r#"{"conversationId": "a"}"#, r#"{"conversationId": "b"}"#),
         (r#"{"durationMs": "fast"}"#, r#"{"durationMs": "slow"}"#),
+        ("sess-3a", "sess-4a"),
+        ("In[x]", "In[y]"),
+        ("src/tool-results.rs", "src/tool-result.rs"),
         ("duration 3 of 5 files", "duration 4 files of 5"),
         ("12345 of 20000 done", "12346 of 20000 done"),
         ("2026-01-01 10:00:00 INFO up", "2026-01-01 10:00:00 WARN up"),
@@ -371,4 +380,17 @@ fn prints_are_written_as_sixteen_digits() {
     let pinned =
         [id("a"), call("Bash", Some(r#"{"n":1.5,"a":[null,true,"x"]}"#)), outcome(true, Some("in 3s"))];
     assert_eq!(pinned.map(|p| p.to_string()), ["b9922af984c24066", "90fdbb8fbec92b87", "d8a9527bdd4c5182"]);
+}
+
+/// Texts of JSON in texts of JSON, each nested deep: an agent may print what it likes.
+#[test]
+fn json_in_json_is_looked_into_no_deeper_than_the_stack_allows() {
+    let mut text = "[1]".to_owned();
+    while text.len() < 14_000 {
+        let quoted = text.replace('\\', "\\u005c").replace('"', "\\u0022");
+        text = format!("{}\"{quoted}\"{}", "[".repeat(120), "]".repeat(120));
+    }
+    let deep = std::thread::Builder::new().stack_size(512 * 1_024);
+    let printed = deep.spawn(move || outcome(true, Some(&text)));
+    assert!(printed.expect("a thread").join().is_ok());
 }

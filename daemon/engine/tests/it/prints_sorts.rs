@@ -19,7 +19,16 @@ fn a_tool_is_known_by_whatever_name_its_makers_gave_it() {
         assert!(matches!(kind(tool, r#"{"path":"a"}"#), Kind::Edit(Some(_))), "{tool}");
     }
     assert!(matches!(kind("str_replace_based_edit_tool", r#"{"command":"view","path":"a"}"#), Kind::Read(_)));
-    for tool in ["Grep", "Glob", "LS", "list_directory", "search_file_content", "find_files", "WebSearch"] {
+    for tool in [
+        "Grep",
+        "Glob",
+        "LS",
+        "list_directory",
+        "search_file_content",
+        "find_files",
+        "WebSearch",
+        "ToolSearch",
+    ] {
         assert_eq!(kind(tool, r#"{"pattern":"x"}"#), Kind::Search, "{tool}");
     }
     for tool in ["Bash", "developer__shell", "execute_command", "run_terminal_cmd"] {
@@ -27,6 +36,12 @@ fn a_tool_is_known_by_whatever_name_its_makers_gave_it() {
         assert_eq!(kind(tool, r#"{"command":"make"}"#), Kind::Shell { looks: false }, "{tool}");
         assert_eq!(kind(tool, r#"{"command":" sleep 30 && ls"}"#), Kind::Wait, "{tool}");
         assert_eq!(kind(tool, r#"{"command":""}"#), Kind::Wait, "{tool}");
+        assert_eq!(kind(tool, r#"{"command":"Start-Sleep -Seconds 60"}"#), Kind::Wait, "{tool}");
+        assert_eq!(
+            kind(tool, r#"{"command":"python3 -c 'import time; time.sleep(9)'"}"#),
+            Kind::Wait,
+            "{tool}"
+        );
     }
     for (tool, adds, looks) in [
         ("TodoWrite", false, false),
@@ -58,6 +73,7 @@ fn a_tool_is_known_by_whatever_name_its_makers_gave_it() {
         ("process", r#"{"action":"kill"}"#),
         ("message", r#"{"action":"poll","question":"lunch?"}"#),
         ("git_status", "{}"),
+        ("deep_research", "{}"),
         ("write_output", "{}"),
         ("write_stdin", r#"{"session_id":1,"chars":"y\n"}"#),
         ("x", "[1]"),
@@ -102,6 +118,7 @@ fn nothing_is_known_in_every_shape_of_it() {
         " \n",
         "No files found",
         "no matches found.",
+        "No matching deferred tools found",
         "Found 0 files",
         "[]",
         "(Bash completed with no output)",

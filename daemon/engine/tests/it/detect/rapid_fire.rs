@@ -41,6 +41,22 @@ fn sixty_in_ten_seconds_trip_whatever_they_are() {
 }
 
 #[test]
+fn equal_calls_of_one_message_are_a_rush_too() {
+    let at_once = |different: usize| {
+        let mut agent = Agent::new();
+        agent.life.step_ms = 100;
+        let inputs: Vec<_> = (0..30).map(|n| format!("{{\"path\":\"{}\"}}", n % different)).collect();
+        let message: Vec<_> = inputs.iter().map(|i| ("List", i.as_str(), true, i.as_str())).collect();
+        agent.at_once(&message);
+        agent.tripped()
+    };
+    assert_eq!(at_once(1), Some(RapidFire));
+    assert_eq!(at_once(8), Some(RapidFire));
+    assert_eq!(at_once(16), None);
+    assert_eq!(at_once(30), None);
+}
+
+#[test]
 fn no_limit_is_none() {
     let mut agent = Agent::under(|c| c.rapid_fire_threshold = Some(0));
     agent.life.step_ms = 1;

@@ -6,9 +6,10 @@ use crate::support::calls::Agent;
 
 type Poll = fn(&mut Agent, usize);
 
-const POLLS: [Poll; 9] = [
+const POLLS: [Poll; 10] = [
     |agent, _| agent.makes("BashOutput", "{\"bash_id\":\"1\"}", true, "<status>running</status>"),
     |agent, _| agent.makes("process", "{\"action\":\"poll\",\"id\":1}", true, "nothing"),
+    |agent, _| agent.runs("curl -s x/train", true, "{\"status\":\"training\"}"),
     |agent, _| agent.runs("curl -s x/job", true, "{\\\"status\\\":\\\"in_progress\\\"}"),
     |agent, _| agent.runs("tail -n 3 log", true, "(no new output)"),
     |agent, _| agent.makes("write_stdin", "{\"chars\":\"\"}", true, "Process running with session ID 7"),
@@ -73,6 +74,28 @@ fn who_sleeps_between_looks_waits_and_who_only_seems_to_does_not() {
         agent.life.step_ms = 4_000;
         assert_eq!(agent.over_and_over(90, round), Some((4, Cycle)), "{n}");
     }
+    // Several looks after one wait.
+    let mut agent = Agent::new();
+    agent.life.step_ms = 20_000;
+    let two = |agent: &mut Agent, _| {
+        agent.runs("sleep 20", true, "");
+        LOOKS[0](agent);
+        LOOKS[2](agent);
+    };
+    assert_eq!(agent.over_and_over(50, two), None);
+    // A board that says that its task runs still needs no sleep.
+    let task = |agent: &mut Agent, _| agent.makes("TaskGet", "{}", true, "status: in_progress");
+    let mut agent = Agent::new();
+    agent.life.step_ms = 30_000;
+    assert_eq!(agent.over_and_over(90, task), Some((61, StuckWait)));
+    // Beside a poll that tells that something runs still, a look is a look.
+    let mut agent = Agent::new();
+    agent.life.step_ms = 10_000;
+    let beside = |agent: &mut Agent, _| {
+        agent.runs("ls", true, "a b");
+        agent.makes("TaskOutput", "{}", true, "still running");
+    };
+    assert_eq!(agent.over_and_over(9, beside), Some((4, Cycle)));
     // What does something is no look, however long it waits between.
     let mut agent = Agent::new();
     agent.life.step_ms = 30_000;
