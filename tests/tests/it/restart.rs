@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bursar_tests::api::{Script, ScriptedApi, Turn};
+use bursar_tests::api::{Gate, Script, ScriptedApi, Turn};
 use bursar_tests::client::Headless;
 use bursar_tests::daemon::Bursar;
 use bursar_tests::wait;
@@ -99,18 +99,22 @@ fn what_a_person_decided_outlives_a_kill_right_after_it() {
 fn a_pause_outlives_a_kill_at_any_moment_of_a_session() {
     let world = bare();
     let mut bursar = Bursar::up(&world, &[("TOKEN_BUDGET_SESSION_DEFAULT", "4000")]);
-    // More than it can do while the daemon comes and goes: a crossing that nobody saw is seen at the next hook.
-    let turns = (0..30).map(|_| Turn::bash("true", thousand()));
+    // A crossing that nobody saw is seen at the next hook. However fast it works while the daemon comes and goes, one
+    // call is left for when the daemon has come for good.
+    let come = Gate::new();
+    let turns = (0..30).map(|turn| Turn::bash(&format!("echo {turn}"), thousand()));
     let api = ScriptedApi::start(Script::main(
-        turns.chain([Turn::bash("true", thousand()), Turn::says("Never.", thousand())]),
+        turns.chain([Turn::bash("true", thousand()).behind(&come), Turn::says("Never.", thousand())]),
     ));
     let mut run = Headless::new(&world, &api, "do it").start();
+    wait::until_true("the session", SOON, || !bursar.sessions(false).is_empty());
     // Killed and started while the session works: what is lost is read again.
     for _ in 0..4 {
         std::thread::sleep(Duration::from_millis(300));
         bursar.kill();
         bursar.start();
     }
+    come.open();
     let hold = bursar.wait_for_hold();
     api.log().assert_silent_for(Duration::from_secs(1), "held");
     assert!(run.is_running());
