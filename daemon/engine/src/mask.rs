@@ -30,7 +30,7 @@ pub(crate) fn is_id_label(key: &str) -> bool {
 
 /// Whether a key of an object only says how long something took.
 pub(crate) fn is_amount_label(key: &str) -> bool {
-    name::AMOUNT_LABELS.contains(&key)
+    name::is_amount(key.as_bytes())
 }
 
 fn is_mark(c: char) -> bool {

@@ -52,19 +52,33 @@ const EPOCH_LABELS: [&str; 9] = [
 const TEMPORARY: [&str; 5] =
     ["/tmp/", "/var/tmp/", "/private/tmp/", "/var/folders/", "/private/var/folders/"];
 
-/// Keys of spans: a number behind one says how long it took. In lower case, letters alone.
-pub(super) const AMOUNT_LABELS: [&str; 10] = [
+/// Ends of keys of spans: a number behind one says how long something took. In lower case, letters alone.
+const AMOUNT_ENDS: [&str; 15] = [
     "duration",
-    "durationms",
-    "durationseconds",
     "elapsed",
-    "elapsedms",
-    "elapsedseconds",
-    "latencyms",
-    "tookms",
-    "totaldurationms",
-    "totaldurationseconds",
+    "latency",
+    "uptime",
+    "walltime",
+    "cputime",
+    "waittime",
+    "totaltime",
+    "elapsedtime",
+    "responsetime",
+    "executiontime",
+    "seconds",
+    "secs",
+    "millis",
+    "minutes",
 ];
+
+/// What stands before `ms` in such a key: `items` and `params` end so too.
+const BEFORE_MS: [&str; 7] = ["duration", "elapsed", "latency", "took", "time", "delay", "age"];
+
+/// Whether this is the key of a span.
+pub(super) fn is_amount(key: &[u8]) -> bool {
+    let ends = |word: &[u8], ends: &[&str]| ends.iter().any(|end| word.ends_with(end.as_bytes()));
+    ends(key, &AMOUNT_ENDS) || key.strip_suffix(b"ms").is_some_and(|rest| ends(rest, &BEFORE_MS))
+}
 
 /// The longest label, in bytes with what stands between its words.
 const LONGEST_LABEL: usize = 24;
@@ -92,11 +106,10 @@ pub(super) fn label(scan: &mut Scan<'_>) -> Option<Label> {
         (&ID_LABELS[..], Label::Id),
         (&PID_LABELS, Label::Pid),
         (&SPAN_LABELS, Label::Span),
-        (&AMOUNT_LABELS, Label::Amount),
         (&EPOCH_LABELS, Label::Epoch),
     ];
-    let (_, kind) =
-        kinds.into_iter().find(|(words, _)| words.iter().any(|known| known.as_bytes() == word))?;
+    let known = kinds.into_iter().find(|(words, _)| words.iter().any(|known| known.as_bytes() == word));
+    let kind = known.map(|(_, kind)| kind).or_else(|| is_amount(word).then_some(Label::Amount))?;
     scan.run(1, 4, |b| matches!(b, b' ' | b':' | b'=' | b'#' | b'"' | b'\'' | b'('))?;
     Some(kind)
 }

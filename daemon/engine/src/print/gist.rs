@@ -52,7 +52,13 @@ const VETOES: [&str; 3] =
     ["call is refused until a person", "the turn was stopped before this call", "circuit open:"];
 
 /// Beginnings of what tools say where there is nothing.
-const NOTHING: [&str; 18] = [
+const NOTHING: [&str; 24] = [
+    "nothing found",
+    "none found",
+    "not found",
+    "no hits",
+    "0 rows",
+    "0 hits",
     "no matches",
     "no matching ",
     "no match found",
@@ -185,8 +191,19 @@ fn beginning(text: &str, bytes: usize) -> &str {
 fn says_nothing(text: &str) -> bool {
     let text = text.trim_start().as_bytes();
     let begins = |none: &str| text.get(..none.len()).is_some_and(|b| b.eq_ignore_ascii_case(none.as_bytes()));
-    NOTHING.iter().any(|none| begins(none))
+    NOTHING.iter().any(|none| begins(none)) || says_none_is_found(text)
 }
+
+/// Whether a text begins `No references to that name were found`, on one line.
+fn says_none_is_found(text: &[u8]) -> bool {
+    let line = text.split(|b| *b == b'\n').next().unwrap_or_default();
+    let is_short =
+        line.len() <= LONGEST_NONE && text.get(..3).is_some_and(|b| b.eq_ignore_ascii_case(b"no "));
+    is_short && line.split(|b| !b.is_ascii_alphabetic()).any(|word| word.eq_ignore_ascii_case(b"found"))
+}
+
+/// The longest line that is read for that, in bytes.
+const LONGEST_NONE: usize = 120;
 
 /// Whether a response has nothing in it: no text, no item, and no number but 0 of what there are.
 fn is_nothing(value: &Value) -> bool {

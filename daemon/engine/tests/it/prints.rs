@@ -187,8 +187,9 @@ fn an_outcome_is_of_its_kind() {
 fn fields_that_only_tell_time_are_not_looked_at() {
     let with =
         |key: &str, value: &str| outcome(true, Some(&format!(r#"{{"out":"x","in":{{"{key}":{value}}}}}"#)));
-    for key in ["duration_ms", "durationMs", "durationSeconds", "totalDurationMs", "timestamp", "started_at"]
-    {
+    let times =
+        "durationMs totalDurationMs timeTotalSeconds idle_for_seconds wall_time response-time-ms uptime";
+    for key in times.split(' ').chain(["timestamp", "started_at"]) {
         assert_eq!(with(key, "12"), with(key, "1300.5"), "{key}");
         assert_eq!(with(key, "12"), outcome(true, Some(r#"{"out":"x","in":{}}"#)), "{key}");
         // Who names a text so means more than a time.
@@ -198,7 +199,7 @@ fn fields_that_only_tell_time_are_not_looked_at() {
         with("timestamp", r#""2026-01-01T10:00:00Z""#),
         with("timestamp", r#""2026-01-02T10:00:00Z""#)
     );
-    for key in ["count", "mtime", "time"] {
+    for key in ["count", "mtime", "time", "items", "params", "runtime"] {
         assert_ne!(with(key, "12"), with(key, "13"), "{key}");
     }
     // Of a call they are arguments.

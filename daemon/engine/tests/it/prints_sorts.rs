@@ -120,6 +120,8 @@ fn nothing_is_known_in_every_shape_of_it() {
         "no matches found.",
         "No matching deferred tools found",
         "Found 0 files",
+        "No references to `parse` were found in 12 files.\nTry another name.",
+        "Not found: src/a.rs",
         "[]",
         "(Bash completed with no output)",
         r#"{"durationMs":4,"output":"No matches found"}"#,
@@ -137,6 +139,8 @@ fn nothing_is_known_in_every_shape_of_it() {
         (false, r#"{"mode":"content","filenames":[],"content":"a:1"}"#),
         (false, r#"[{"type":"text","text":"hit"}]"#),
         (false, r#"{"id":7}"#),
+        (false, r#""No. 7 of the list\nfound""#),
+        (false, r#""Notes on what was found""#),
     ] {
         assert_eq!(print::came(true, Some(response)).1 == Gist::Empty, nothing, "{response}");
     }
