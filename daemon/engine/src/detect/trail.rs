@@ -48,6 +48,8 @@ pub struct Trail {
     edit: Option<Print>,
     /// When the last call ended that did not wait.
     acted: Timestamp,
+    /// When the last call ended; 0 before the first.
+    ended: Timestamp,
     /// The last call did nothing but wait, or looked after such a call.
     slept: bool,
     /// When calls ended lately that were the same as another of their message; oldest first.
@@ -126,12 +128,18 @@ impl Window {
         if policy.duplicates() == 0 && trail.repeated.is_last(pair) {
             return found;
         }
+        let last_ended = std::mem::replace(&mut trail.ended, at);
+        let took_time = last_ended.0 > 0 && Waits::is_patient(last_ended, at);
         let waits = match outcome.gist {
             // What a file says is no state of anything.
             Gist::Waiting => !matches!(call.kind, Kind::Todo { .. } | Kind::Edit(_) | Kind::Read(Some(_))),
             Gist::Ended => false,
-            // A poll that fails is told that it is not there yet.
-            _ => call.kind == Kind::Poll || (outcome.ok && call.kind == Kind::Wait),
+            // A poll that fails is told that it is not there yet, and so is who has slept before it looked.
+            _ => match call.kind {
+                Kind::Poll => true,
+                Kind::Wait => outcome.ok || took_time,
+                _ => false,
+            },
         };
         // A look after a mere wait that shows what it had shown is a poll by two calls, whatever it looks at; so is one
         // that takes its time and says that something runs still.
@@ -173,7 +181,7 @@ impl Window {
                 trail.push(&ended);
             }
         }
-        let is_up_yet = call.kind == Kind::Poll && outcome.gist != Gist::Waiting;
+        let is_up_yet = matches!(call.kind, Kind::Poll | Kind::Wait) && outcome.gist != Gist::Waiting;
         if !waits || outcome.ok || is_up_yet {
             found.note(trail.failing.note(&ended, policy));
             found.note(trail.errors.note(&ended, policy));

@@ -1,6 +1,6 @@
 //! A wait or a poll that is stuck.
 
-use bursar_engine::detect::Detector::{Cycle, RepeatedCall, StuckWait};
+use bursar_engine::detect::Detector::{Cycle, FailingCall, RepeatedCall, StuckWait};
 
 use crate::support::calls::Agent;
 
@@ -124,4 +124,11 @@ fn what_has_ended_is_waited_for_no_longer_and_words_alone_make_no_wait() {
     let gone =
         |agent: &mut Agent, _: usize| agent.makes("BashOutput", "{}", false, "No shell found with id 1");
     assert_eq!(agent.over_and_over(9, gone), Some((5, RepeatedCall)));
+    // Who sleeps before each look waits, and fails as often as any call may.
+    let not_yet = |agent: &mut Agent, _: usize| {
+        agent.runs("sleep 30 && cat out.json", false, "cat: out.json: No such file or directory");
+    };
+    let mut agent = Agent::new();
+    agent.life.step_ms = 30_000;
+    assert_eq!(agent.over_and_over(9, not_yet), Some((7, FailingCall)));
 }
