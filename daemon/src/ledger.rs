@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use bursar_engine::command::{Command, Reports, Usage};
 use bursar_engine::ids::{AgentKey, SessionId};
-use bursar_engine::reported::{REPORTED, Report};
+use bursar_engine::reported::{Report, reported_key};
 use bursar_engine::row::{FileProgress, MAX_ROWS_PER_COMMAND, Row, Sighting};
 
 use crate::host::{HOOK_PATIENCE, Host, HostError};
@@ -32,7 +32,7 @@ impl Host {
             };
             let told = usage.rows.iter().filter(is_told).filter_map(|seen| seen.request_id.as_deref());
             let told = told.filter(|request| state.recent.of_request(request).is_none());
-            forgotten.extend(told.map(|request| format!("{REPORTED}{request}")));
+            forgotten.extend(told.map(reported_key));
             forgotten
         });
         if !forgotten.is_empty() {

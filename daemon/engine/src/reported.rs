@@ -12,8 +12,10 @@ pub const AWAITED_MS: u64 = 30_000;
 /// The most requests that are awaited; of more the oldest count at once.
 pub const MAX_AWAITED: usize = 10_000;
 
-/// How the keys of requests begin of which no line has come.
-pub const REPORTED: &str = "telemetry:";
+/// The key of a request of which no line has come.
+pub fn reported_key(request_id: &str) -> String {
+    format!("telemetry:{request_id}")
+}
 
 /// A request as telemetry told of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! The transcript: the first sensor of tokens. Synchronous; the tailer decides when to read.
 
+mod calls;
 mod claim;
 mod file;
 mod parse;

@@ -1,6 +1,7 @@
 //! One line of a transcript. Many types of lines exist and more will come: what is not known is passed over.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use crate::prices::Terms;
 use bursar_engine::ids::{AgentKey, SessionId};
@@ -8,15 +9,12 @@ use bursar_engine::row::Sighting;
 use bursar_engine::run::ByModel;
 use bursar_engine::time::Timestamp;
 use bursar_engine::usage::Usage;
-use memchr::memmem;
+use memchr::memmem::Finder;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::claim;
-
-/// The most tool calls that are taken from one line.
-const MAX_CALLS_PER_LINE: usize = 256;
+use super::{calls, claim};
 
 /// The most bytes of a model's name.
 const MAX_MODEL_BYTES: usize = 128;
@@ -47,7 +45,8 @@ pub enum Line {
 }
 
 #[derive(Deserialize)]
-struct Raw<'a> {
+#[serde(bound(deserialize = "C: Deserialize<'de>"))]
+struct Raw<'a, C> {
     #[serde(borrow, rename = "type")]
     kind: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -61,19 +60,19 @@ struct Raw<'a> {
     #[serde(borrow, rename = "isSidechain")]
     is_sidechain: Option<&'a RawValue>,
     #[serde(borrow)]
-    message: Option<Message<'a>>,
+    message: Option<Message<'a, C>>,
 }
 
 #[derive(Deserialize)]
-struct Message<'a> {
+#[serde(bound(deserialize = "C: Deserialize<'de>"))]
+struct Message<'a, C> {
     #[serde(borrow)]
     id: Option<Cow<'a, str>>,
     #[serde(borrow)]
     model: Option<Cow<'a, str>>,
     #[serde(borrow)]
     usage: Option<RawUsage<'a>>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
+    content: Option<C>,
     /// Null before the answer's end.
     #[serde(default, rename = "stop_reason", deserialize_with = "is_null")]
     is_partial: bool,
@@ -81,14 +80,6 @@ struct Message<'a> {
 
 fn is_null<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     Option::<IgnoredAny>::deserialize(from).map(|reason| reason.is_none())
-}
-
-#[derive(Deserialize)]
-struct Block<'a> {
-    #[serde(borrow, rename = "type", default)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    id: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -111,18 +102,39 @@ struct CacheCreation {
     ephemeral_1h_input_tokens: Option<u64>,
 }
 
+/// What is looked for in each line before it is parsed.
+static COST_STATE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"cost-state\""));
+static ASSISTANT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"assistant\""));
+static MESSAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"message\""));
+
 /// Reads a line of the file of `agent` in `session`; `now` dates a line that has no date of its own.
 pub fn parse(line: &[u8], session: &SessionId, agent: &AgentKey, now: Timestamp) -> Line {
-    if memmem::find(line, b"\"cost-state\"").is_some()
+    if COST_STATE.find(line).is_some()
         && let Some(claim) = claim::parse(line, session)
     {
         return claim;
     }
     // Most of a transcript is results and snapshots: pass over them without parsing.
-    if memmem::find(line, b"\"assistant\"").is_none() || memmem::find(line, b"\"message\"").is_none() {
+    if ASSISTANT.find(line).is_none() || MESSAGE.find(line).is_none() {
         return Line::Other;
     }
-    let Ok(raw) = serde_json::from_slice::<Raw<'_>>(line) else { return Line::Bad };
+    match serde_json::from_slice::<Raw<'_, calls::Usual>>(line) {
+        Ok(raw) => said(raw, session, agent, now),
+        // With content that no client writes it still counts.
+        Err(_) => match serde_json::from_slice::<Raw<'_, calls::Any>>(line) {
+            Ok(raw) => said(raw, session, agent, now),
+            Err(_) => Line::Bad,
+        },
+    }
+}
+
+/// What a line says that is JSON.
+fn said<C: Into<Vec<String>>>(
+    raw: Raw<'_, C>,
+    session: &SessionId,
+    agent: &AgentKey,
+    now: Timestamp,
+) -> Line {
     if raw.kind.as_deref() != Some("assistant") {
         return Line::Other;
     }
@@ -152,7 +164,7 @@ pub fn parse(line: &[u8], session: &SessionId, agent: &AgentKey, now: Timestamp)
         estimated: false,
         partial: message.is_partial,
     };
-    Line::Usage { seen: Box::new(seen), calls: message.content.map(calls).unwrap_or_default(), terms }
+    Line::Usage { seen: Box::new(seen), calls: message.content.map(Into::into).unwrap_or_default(), terms }
 }
 
 /// `message.id`, unique across sessions; where a transport gives none, the request's id stands for it.
@@ -187,19 +199,6 @@ pub(crate) fn model_name(model: &str) -> String {
 pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
     let at: jiff::Timestamp = text.parse().ok()?;
     u64::try_from(at.as_millisecond()).ok().map(Timestamp)
-}
-
-/// The calls of a message. What its blocks hold is never parsed: an agent can make it as deep as it likes, or put half of
-/// a surrogate pair into it, and its request still counts.
-fn calls(content: &RawValue) -> Vec<String> {
-    let blocks: Vec<&RawValue> = serde_json::from_str(content.get()).unwrap_or_default();
-    blocks
-        .into_iter()
-        .filter_map(|block| serde_json::from_str::<Block<'_>>(block.get()).ok())
-        .filter(|block| block.kind == "tool_use")
-        .filter_map(|block| block.id.map(|id| id.chars().take(128).collect()))
-        .take(MAX_CALLS_PER_LINE)
-        .collect()
 }
 
 #[cfg(test)]

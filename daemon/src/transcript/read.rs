@@ -182,35 +182,37 @@ impl Step<'_> {
     /// Reads from `offset`; gives the offset behind the last line used, and whether there may be more.
     fn run(&mut self, opened: &mut Opened, offset: u64) -> std::io::Result<(u64, bool)> {
         opened.file.seek(SeekFrom::Start(offset))?;
-        let mut buffer: Vec<u8> = Vec::new();
         let mut used = offset;
-        let mut chunk = vec![
-            0;
-            CHUNK_BYTES
-                .min(usize::try_from(opened.length - offset.min(opened.length)).unwrap_or(CHUNK_BYTES))
-                .max(4_096)
-        ];
+        let left = usize::try_from(opened.length.saturating_sub(offset)).unwrap_or(CHUNK_BYTES);
+        let chunk = left.clamp(4_096, CHUNK_BYTES);
+        let mut buffer = vec![0; chunk];
+        let mut filled = 0;
         loop {
-            let n = opened.file.read(&mut chunk)?;
+            if buffer.len() - filled < chunk / 2 {
+                // In a line that is longer than this.
+                buffer.resize(filled + chunk, 0);
+            }
+            let n = opened.file.read(&mut buffer[filled..])?;
             if n == 0 {
                 return Ok((used, false));
             }
-            let scanned = buffer.len();
-            buffer.extend_from_slice(&chunk[..n]);
-            let (taken, full) = self.take_lines(&buffer, scanned);
+            let scanned = filled;
+            filled += n;
+            let (taken, full) = self.take_lines(&buffer[..filled], scanned);
             used += taken as u64;
-            buffer.drain(..taken);
+            buffer.copy_within(taken..filled, 0);
+            filled -= taken;
             if full || used - offset >= STEP_BYTES {
                 return Ok((used, true));
             }
-            if buffer.len() > MAX_LINE_BYTES || (self.skipping && !buffer.is_empty()) {
+            if filled > MAX_LINE_BYTES || (self.skipping && filled > 0) {
                 // Its beginning is given up here, so that it is never read twice.
                 if !self.skipping {
                     self.bad_lines += 1;
                 }
                 self.skipping = true;
-                used += buffer.len() as u64;
-                buffer.clear();
+                used += filled as u64;
+                filled = 0;
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::decide::settle::{Missing, Settling};
 use crate::event::Event;
 use crate::hold::HoldEnd;
 use crate::ids::{AgentKey, AlertId, BudgetId, SessionId};
-use crate::reported::Awaited;
+use crate::reported::{Awaited, reported_key};
 use crate::row::{Charge, Part, Row};
 use crate::run::BACKGROUND;
 use crate::session::{Agent, Session};
@@ -68,6 +68,15 @@ impl<'a> Books<'a> {
         let before = || self.state.recent.of_request(request_id).or_else(|| known.iter().find(is));
         // What these books have of a row goes before what was known of it.
         here.or_else(|| before().filter(|row| !self.rows.contains_key(&row.message_id))).cloned()
+    }
+
+    /// The row of a request that telemetry alone has told of up to now, as these books have it.
+    pub(super) fn reported_row(&self, request_id: &str, known: &[Row]) -> Option<Row> {
+        let key = reported_key(request_id);
+        if self.joined.iter().any(|(from, _)| *from == key) {
+            return None;
+        }
+        self.row(&key, known)
     }
 
     /// A request not seen before, unless its key may have been forgotten with its session's older rows.

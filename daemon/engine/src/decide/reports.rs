@@ -6,7 +6,7 @@ use crate::decide::Decision;
 use crate::decide::Reply;
 use crate::decide::books::Books;
 use crate::event::Event;
-use crate::reported::{Awaited, MAX_AWAITED, REPORTED, Report};
+use crate::reported::{Awaited, MAX_AWAITED, Report, reported_key};
 use crate::row::{MAX_ROWS_PER_COMMAND, Part, Row};
 use crate::time::Timestamp;
 
@@ -55,7 +55,7 @@ impl Books<'_> {
     }
 
     fn count_reported(&mut self, report: &Report) {
-        let key = format!("{REPORTED}{}", report.request_id);
+        let key = reported_key(&report.request_id);
         let row = Row::new(key, report.session.clone(), report.agent.clone(), report.at);
         let row = Row { request_id: Some(report.request_id.clone()), ..row };
         self.add(row.of_parts(None, Some(report.part.clone())), report.writes_lines);

@@ -6,7 +6,6 @@ use crate::decide::books::Books;
 use crate::decide::{Decision, Reply};
 use crate::event::Event;
 use crate::ids::SessionId;
-use crate::reported::REPORTED;
 use crate::row::{PAYLOAD, Part, Row, Sighting};
 use crate::session::Session;
 use crate::time::Timestamp;
@@ -39,8 +38,7 @@ impl Books<'_> {
         let request = seen.request_id.as_deref();
         let old = self.row(&key, &from.known).or_else(|| {
             // Telemetry may have told of it first.
-            let row = self.row_of_request(request?, &from.known)?;
-            row.message_id.starts_with(REPORTED).then_some(row)
+            self.reported_row(request?, &from.known)
         });
         match old {
             None => self.add_line(key, seen),
