@@ -51,11 +51,11 @@ fn observing_blocks_nothing_and_records_what_would_have_been() {
         .rev()
         .filter_map(|verdict| Some((verdict.event.as_str(), verdict.would.as_deref()?)))
         .collect();
-    // Paused by the second answer.
-    assert_eq!(
-        would,
-        [("PostToolBatch", "hold"), ("PreToolUse", "hold"), ("PostToolBatch", "hold"), ("Stop", "stop")]
-    );
+    // Paused by the second answer: on a busy machine its line is there before its own call is asked about.
+    let after =
+        [("PostToolBatch", "hold"), ("PreToolUse", "hold"), ("PostToolBatch", "hold"), ("Stop", "stop")];
+    let would = would.strip_prefix(&after[1..2]).filter(|rest| rest.len() == after.len()).unwrap_or(&would);
+    assert_eq!(would, after);
     assert_counted(&bursar, &outcome.result, api.log());
     let budget = bursar.budget(&format!("session:{}", outcome.result.session_id)).expect("the budget");
     assert_eq!((budget.status.as_str(), budget.tokens_used), ("paused", 11_000));
